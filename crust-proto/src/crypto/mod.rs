@@ -1,0 +1,60 @@
+//! Everything cryptographic, behind values rather than types.
+//!
+//! A [`CryptoProvider`] is chosen at run time and supplies what is costly: Diffie-Hellman and the AEADs.
+//! The pure-Rust one is always there; the one on `aws-lc-rs` stands behind the feature of that name and
+//! yields the same bytes. What is small is written once: Noise, key schedules, header masks, cookies.
+
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+/// Length of every AEAD tag here, in bytes.
+pub const TAG_LEN: usize = 16;
+/// Length of every AEAD nonce here, in bytes.
+pub const NONCE_LEN: usize = 12;
+/// Length of every symmetric key, private key and public key here, in bytes.
+pub const KEY_LEN: usize = 32;
+
+/// The AEADs that sessions can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Aead {
+    /// RFC 8439; every node has it.
+    ChaCha20Poly1305,
+    /// NIST SP 800-38D; used where both ends have it in hardware.
+    Aes256Gcm,
+}
+
+/// An AEAD's opening failed: the packet is forged, damaged, or sealed under another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the packet does not authenticate")]
+pub struct OpenError;
+
+/// Costly cryptography, implemented by a library of the user's choice.
+pub trait CryptoProvider: fmt::Debug + Send + Sync {
+    /// A short name for statistics and benchmarks.
+    fn name(&self) -> &'static str;
+
+    /// The X25519 public key of a private one (RFC 7748 §6.1).
+    fn public_key(&self, secret: &[u8; KEY_LEN]) -> [u8; KEY_LEN];
+
+    /// X25519 (RFC 7748 §5). `None` where the result is all zeros: the peer's key is of low order.
+    fn dh(&self, secret: &[u8; KEY_LEN], public: &[u8; KEY_LEN]) -> Option<Zeroizing<[u8; KEY_LEN]>>;
+
+    /// A key for one direction of one epoch.
+    fn aead(&self, aead: Aead, key: &[u8; KEY_LEN]) -> Box<dyn AeadKey>;
+}
+
+/// One AEAD key. Erased from memory when dropped.
+pub trait AeadKey: Send + Sync {
+    /// Encrypts `data` in place and returns the tag.
+    fn seal(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN];
+
+    /// Decrypts `data` in place. On failure the content of `data` is unspecified.
+    fn open(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), OpenError>;
+}

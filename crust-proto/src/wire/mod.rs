@@ -1,0 +1,9 @@
+//! What stands on the wire, byte by byte, with no idea of who sends it or why.
+//!
+//! * [`codec`]: bounded cursors, variable-length integers
+//! * [`ranges`]: sets of packet numbers and byte offsets
+//! * [`frame`]: what packets carry
+
+pub mod codec;
+pub mod frame;
+pub mod ranges;
