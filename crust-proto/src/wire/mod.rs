@@ -2,8 +2,10 @@
 //!
 //! * [`codec`]: bounded cursors, variable-length integers
 //! * [`ranges`]: sets of packet numbers and byte offsets
+//! * [`tlv`]: lists that a later version may add to, and socket addresses
 //! * [`frame`]: what packets carry
 
 pub mod codec;
 pub mod frame;
 pub mod ranges;
+pub mod tlv;
