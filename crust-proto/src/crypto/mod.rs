@@ -5,9 +5,11 @@
 //! yields the same bytes. What is small is written once: Noise, key schedules, header masks, cookies.
 //!
 //! * [`pure`], [`aws`]: the providers; [`best`] picks
+//! * [`hash`]: BLAKE2s, HMAC, HKDF, and the one key-derivation function
 
 #[cfg(feature = "aws-lc-rs")]
 pub mod aws;
+pub mod hash;
 pub mod pure;
 
 use core::fmt;
