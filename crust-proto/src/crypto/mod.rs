@@ -7,11 +7,13 @@
 //! * [`pure`], [`aws`]: the providers; [`best`] picks
 //! * [`hash`]: BLAKE2s, HMAC, HKDF, and the one key-derivation function
 //! * [`noise`]: the handshakes, which end in a pair of secrets
+//! * [`keys`]: what becomes of those secrets: packet keys, nonces, key updates, limits
 //! * [`mask`]: masks that hide packet heads
 
 #[cfg(feature = "aws-lc-rs")]
 pub mod aws;
 pub mod hash;
+pub mod keys;
 pub mod mask;
 pub mod noise;
 pub mod pure;
