@@ -6,6 +6,7 @@
 //!
 //! * [`pure`], [`aws`]: the providers; [`best`] picks
 //! * [`hash`]: BLAKE2s, HMAC, HKDF, and the one key-derivation function
+//! * [`random`]: all randomness, grown from one seed
 //! * [`noise`]: the handshakes, which end in a pair of secrets
 //! * [`keys`]: what becomes of those secrets: packet keys, nonces, key updates, limits
 //! * [`mask`]: masks that hide packet heads
@@ -17,6 +18,7 @@ pub mod keys;
 pub mod mask;
 pub mod noise;
 pub mod pure;
+pub mod random;
 
 use core::fmt;
 use std::sync::Arc;
