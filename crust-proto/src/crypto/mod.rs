@@ -10,9 +10,11 @@
 //! * [`noise`]: the handshakes, which end in a pair of secrets
 //! * [`keys`]: what becomes of those secrets: packet keys, nonces, key updates, limits
 //! * [`mask`]: masks that hide packet heads
+//! * [`cookie`]: proof, without state, that a peer receives at its address
 
 #[cfg(feature = "aws-lc-rs")]
 pub mod aws;
+pub mod cookie;
 pub mod hash;
 pub mod keys;
 pub mod mask;
