@@ -1,4 +1,4 @@
-//! The provider on `aws-lc-rs`: the same bytes as [`super::pure`], several times faster; needs a C compiler
+//! The provider on `aws-lc-rs`: the same bytes as [`pure`](super::pure), several times faster; needs a C compiler
 //! to build.
 //!
 //! The library's calls can fail in theory, where its allocator does. None of these failures may lose or
@@ -17,7 +17,7 @@ use super::{
     Aead, AeadKey, CryptoProvider, KEY_LEN, NONCE_LEN, OpenError, TAG_LEN, pure::PureProvider, refuse_to_seal,
 };
 
-/// The provider on `aws-lc-rs`. It holds nothing; [`aws_lc_rs`] hands it out ready to share.
+/// The provider on `aws-lc-rs`. It holds nothing; [`aws_lc_rs()`] hands it out ready to share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AwsLcProvider;
 

@@ -4,7 +4,7 @@
 //! The pure-Rust one is always there; the one on `aws-lc-rs` stands behind the feature of that name and
 //! yields the same bytes. What is small is written once: Noise, key schedules, header masks, cookies.
 //!
-//! * [`pure`], [`aws`]: the providers; [`best`] picks
+//! * [`pure`] and `aws` (a feature): the providers; [`best`] picks
 //! * [`hash`]: BLAKE2s, HMAC, HKDF, and the one key-derivation function
 //! * [`random`]: all randomness, grown from one seed
 //! * [`noise`]: the handshakes, which end in a pair of secrets

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Aead, AeadKey, CryptoProvider, KEY_LEN, NONCE_LEN, OpenError, TAG_LEN, refuse_to_seal};
 
-/// The pure-Rust provider. It holds nothing; [`pure`] hands it out ready to share.
+/// The pure-Rust provider. It holds nothing; [`pure()`] hands it out ready to share.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PureProvider;
 
