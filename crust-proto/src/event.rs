@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::io::SocketId;
 use crate::identity::PeerId;
-use crate::streams::{Dir, MessageId, StreamId, Violation};
+use crate::streams::{Dir, MessageId, Priority, StreamId, Violation};
 
 /// A session, as the application names it. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +130,7 @@ pub enum Event {
         /// In which session.
         session: SessionId,
         /// Which queue.
-        priority: u8,
+        priority: Priority,
     },
     /// The peer's crust has all of a message.
     MessageAcked {

@@ -28,7 +28,7 @@ pub mod wire;
 pub use config::{Config, HandshakeConfig, Hardware, TransportConfig};
 pub use crypto::random::Seed;
 pub use engine::{
-    Dropped, Engine, EngineStats, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed,
+    AbandonStreamError, Dropped, Engine, EngineStats, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed,
     SessionMut, Target, WriteStreamError,
 };
 pub use event::{

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::crypto::noise::Handshake;
 use crate::event::{AttemptId, ClockDoubt, ConnectError, NoAnswer, SessionId, Tried, TriedOutcome};
@@ -66,7 +67,7 @@ pub(super) struct Attempt {
     /// Whether the application named the peer.
     pub(super) named: bool,
     pub(super) stage: Stage,
-    pub(super) key: HelloKey,
+    pub(super) key: Arc<HelloKey>,
     pub(super) slot: u32,
     pub(super) check: u32,
     pub(super) noise: Option<Handshake>,
@@ -77,6 +78,8 @@ pub(super) struct Attempt {
     pub(super) started: Instant,
     pub(super) deadline: Instant,
     pub(super) next: Instant,
+    /// The timer that is set for it.
+    pub(super) armed: Option<Instant>,
     pub(super) interval: Duration,
     pub(super) round: u32,
     pub(super) clock: ClockDoubt,

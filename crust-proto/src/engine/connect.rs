@@ -1,6 +1,7 @@
 //! Handshakes that we initiate: from the application's call to a session, or a report of what was tried.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -50,7 +51,7 @@ impl From<(PeerId, SocketAddr)> for Target {
 
 impl From<&Contact> for Target {
     fn from(contact: &Contact) -> Self {
-        Self { peer: Some(contact.peer), addresses: contact.addresses.clone() }
+        Self { peer: Some(contact.peer()), addresses: contact.addresses().to_vec() }
     }
 }
 
@@ -58,7 +59,7 @@ impl Engine {
     /// Connects to the owner of a contact, after checking that it is of our network, not our own, and not expired.
     pub fn connect_contact(&mut self, contact: &Contact, now: Instant) -> Result<AttemptId, ConnectError> {
         contact.check(&self.config.network, &self.peer_id(), self.wall_now(now)).map_err(|error| match error {
-            ContactError::OtherNetwork => ConnectError::OtherNetwork,
+            ContactError::OtherNetwork { .. } => ConnectError::OtherNetwork,
             ContactError::Oneself => ConnectError::Oneself,
             _ => ConnectError::Expired,
         })?;
@@ -152,6 +153,7 @@ impl Engine {
             started: now,
             deadline: now + timeout,
             next: now,
+            armed: None,
             interval: first_retry,
             round: 0,
             clock: ClockDoubt::Unknown,
@@ -178,14 +180,14 @@ impl Engine {
             None => (Pattern::XxPsk3, HelloKind::InitiateUnknown),
         };
         attempt.key = match &attempt.peer {
-            Some(peer) => HelloKey::new(self.config.network.hello_key(Some(peer))),
+            Some(peer) => Arc::new(HelloKey::new(self.config.network.hello_key(Some(peer)))),
             None => self.hello_unknown.clone(),
         };
         if pattern == Pattern::IkPsk2 {
             self.params(attempt.slot, attempt.check, live, false).encode(&mut payload);
         }
         let mut noise = self.noise(pattern, Role::Initiator, attempt.peer.as_ref())?;
-        noise.set_ephemeral(*self.ephemeral(&payload, now));
+        noise.set_ephemeral(&*self.ephemeral(&payload, now)).ok()?;
         attempt.content.clear();
         noise.write_message(&payload, &mut attempt.content).ok()?;
         attempt.noise = Some(noise);
@@ -197,7 +199,7 @@ impl Engine {
     pub(super) fn drive_attempt(&mut self, id: AttemptId, now: Instant) {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         if attempt.deadline <= now {
-            let error = attempt.failure(self.config.network.has_secret(), now);
+            let error = attempt.failure(self.config.network.secret().is_some(), now);
             self.attempts.insert(id, attempt);
             return self.end_attempt(id, Err(error));
         }
@@ -225,6 +227,9 @@ impl Engine {
             }
         }
         let next = if attempt.yielded.is_some() { attempt.deadline } else { attempt.next.min(attempt.deadline) };
+        if let Some(armed) = attempt.armed.replace(next) {
+            self.timers.remove(&(armed, Timer::Attempt(id)));
+        }
         self.timers.insert((next, Timer::Attempt(id)));
         self.attempts.insert(id, attempt);
     }
@@ -339,7 +344,7 @@ impl Engine {
                 let Some(attempt) = self.attempts.get_mut(&id) else { return };
                 attempt.on_not_me(copy.address);
                 if attempt.is_hopeless() && attempt.yielded.is_none() {
-                    let error = attempt.failure(self.config.network.has_secret(), now);
+                    let error = attempt.failure(self.config.network.secret().is_some(), now);
                     self.end_attempt(id, Err(error));
                 }
             }
@@ -375,6 +380,9 @@ impl Engine {
         let mut noise = attempt.noise.clone()?;
         let params = Params::decode(&noise.read_message(content).ok()?).ok()?;
         let peer = PeerId::from_bytes(noise.remote_static()?);
+        if !peer.is_canonical() {
+            return None;
+        }
         let address = attempt.candidates.get(copy.address)?.address;
         // The address that we wrote to is where the responder heard us; the reply's source may be forged.
         let route = Route { socket: copy.socket, remote: address, local: route.local };
@@ -439,7 +447,7 @@ impl Engine {
         noise.write_message(&payload, &mut content).ok()?;
         let (hash, split) = (noise.hash(), noise.split().ok()?);
         self.establish(slot, peer, Side::Initiator, hash, split, params, route, false, now)?;
-        let key = HelloKey::new(self.config.network.hello_key(Some(&peer)));
+        let key = Arc::new(HelloKey::new(self.config.network.hello_key(Some(&peer))));
         let first_retry = self.config.handshake.first_retry;
         let attempt = self.attempts.get_mut(&id)?;
         attempt.peer = Some(peer);
@@ -448,7 +456,6 @@ impl Engine {
         attempt.content = content;
         attempt.stage = Stage::Finishing { address };
         attempt.hurry(first_retry, now);
-        self.disarm_attempt(id);
         self.drive_attempt(id, now);
         Some(())
     }
@@ -509,7 +516,9 @@ impl Engine {
         for copy in &attempt.copies {
             self.tags.remove(&copy.tag);
         }
-        self.disarm_attempt(id);
+        if let Some(armed) = attempt.armed {
+            self.timers.remove(&(armed, Timer::Attempt(id)));
+        }
         match self.slots.get_mut(attempt.slot) {
             Some(Slot::Attempt(owner)) if *owner == id => {
                 self.slots.free(attempt.slot);
@@ -531,7 +540,6 @@ impl Engine {
     pub(super) fn restart_attempt(&mut self, id: AttemptId, now: Instant) {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         attempt.yielded = None;
-        self.disarm_attempt(id);
         let owns_slot = matches!(self.slots.get_mut(attempt.slot), Some(Slot::Attempt(owner)) if *owner == id);
         if !owns_slot {
             attempt.check = u32::from_be_bytes(self.random.wire_array());
@@ -560,16 +568,11 @@ impl Engine {
     pub(super) fn hurry_attempts(&mut self, now: Instant) {
         let waiting = self.attempts.values().filter(|a| a.round == 0).map(|a| a.id).collect::<Vec<_>>();
         for id in waiting {
-            self.disarm_attempt(id);
             if let Some(attempt) = self.attempts.get_mut(&id) {
                 attempt.next = now;
             }
             self.drive_attempt(id, now);
         }
-    }
-
-    fn disarm_attempt(&mut self, id: AttemptId) {
-        self.timers.retain(|(_, timer)| *timer != Timer::Attempt(id));
     }
 
     fn name_attempt(&mut self) -> AttemptId {

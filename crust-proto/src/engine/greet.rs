@@ -3,13 +3,15 @@
 //! In order of cost: the head (a cipher block), the time, the MAC, our own reflection, the replay filter, the
 //! cookie where one is asked for, and only then a Diffie-Hellman.
 
+use std::sync::Arc;
+
 use super::attempt::{HalfXx, Purpose, Stage};
 use super::slots::Slot;
 use super::{Dropped, Engine, Timer};
 use crate::Instant;
 use crate::crypto::hash::hash;
 use crate::crypto::noise::{Pattern, Role};
-use crate::handshake::envelope::{Hello, HelloKind, REPLY_OVERHEAD, ReplyKind, Salt, VERSION};
+use crate::handshake::envelope::{Hello, HelloKey, HelloKind, REPLY_OVERHEAD, ReplyKind, Salt, VERSION};
 use crate::handshake::params::Params;
 use crate::handshake::replay::Stale;
 use crate::identity::PeerId;
@@ -48,13 +50,13 @@ impl Engine {
         match fresh {
             Ok(()) => {}
             // To a network without a secret anybody may be told the time; but not by a node that is not asked.
-            Err(Stale::Time) if initiates && !self.config.network.has_secret() => {}
+            Err(Stale::Time) if initiates && !self.config.network.secret().is_some() => {}
             Err(Stale::Time) => return self.drop_as(Dropped::Stale),
             Err(Stale::Replayed) => return self.drop_as(Dropped::Replayed),
         }
         let len = datagram.len();
         let provider = self.config.provider.clone();
-        let key = self.hello_key(known).clone();
+        let key = self.hello_key(known);
         let Ok(hello) = key.open_hello(&*provider, head, datagram) else {
             return self.drop_as(Dropped::Unauthentic);
         };
@@ -81,8 +83,8 @@ impl Engine {
         }
     }
 
-    fn hello_key(&self, known: bool) -> &crate::handshake::envelope::HelloKey {
-        if known { &self.hello_known } else { &self.hello_unknown }
+    fn hello_key(&self, known: bool) -> Arc<HelloKey> {
+        if known { self.hello_known.clone() } else { self.hello_unknown.clone() }
     }
 
     /// Whether a stranger has shown that it receives at its address, or needs not yet.
@@ -116,7 +118,7 @@ impl Engine {
         let salt = self.random.wire_array();
         let mut datagram = Vec::new();
         let provider = &*self.config.provider;
-        let key = if asked.known { &self.hello_known } else { &self.hello_unknown };
+        let key = self.hello_key(asked.known);
         if key.seal_reply(provider, &asked.salt, salt, kind, content, len, &mut datagram).is_ok() {
             self.post(asked.route, datagram);
         }
@@ -156,7 +158,8 @@ impl Engine {
             let mut noise = self.noise(Pattern::IkPsk2, Role::Responder, None)?;
             let params = Params::decode(&noise.read_message(message).ok()?).ok()?;
             let peer = PeerId::from_bytes(noise.remote_static()?);
-            (peer != self.peer_id()).then_some((noise, params, peer))
+            // A second spelling of a key would be a second name for one peer.
+            (peer != self.peer_id() && peer.is_canonical()).then_some((noise, params, peer))
         };
         let Some((mut noise, params, peer)) = read() else { return self.drop_as(Dropped::Unauthentic) };
 
@@ -182,9 +185,9 @@ impl Engine {
         };
         let mut payload = Vec::new();
         self.params(slot, check, None, live).encode(&mut payload);
-        noise.set_ephemeral(*self.ephemeral(&payload, now));
+        let armed = noise.set_ephemeral(&*self.ephemeral(&payload, now));
         let mut response = Vec::new();
-        if noise.write_message(&payload, &mut response).is_err() {
+        if armed.is_err() || noise.write_message(&payload, &mut response).is_err() {
             if !live {
                 self.slots.free(slot);
             }
@@ -254,9 +257,9 @@ impl Engine {
         };
         let mut payload = Vec::new();
         self.params(slot, check, None, false).encode(&mut payload);
-        noise.set_ephemeral(*self.ephemeral(&payload, now));
+        let armed = noise.set_ephemeral(&*self.ephemeral(&payload, now));
         let mut response = Vec::new();
-        if noise.write_message(&payload, &mut response).is_err() {
+        if armed.is_err() || noise.write_message(&payload, &mut response).is_err() {
             self.slots.free(slot);
             return self.drop_as(Dropped::Unauthentic);
         }
@@ -290,14 +293,14 @@ impl Engine {
             }
             _ => return self.drop_as(Dropped::Late),
         };
-        let (received, initiation) = (half.received, half.initiation);
+        let (received, initiation, until) = (half.received, half.initiation, half.until);
         let mut noise = half.noise.clone();
-        let read = || {
+        let mut read = || {
             let params = Params::decode(&noise.read_message(reader.rest()).ok()?).ok()?;
             Some((params, PeerId::from_bytes(noise.remote_static()?)))
         };
         let Some((params, peer)) = read() else { return self.drop_as(Dropped::Unauthentic) };
-        if peer == self.peer_id() {
+        if peer == self.peer_id() || !peer.is_canonical() {
             return self.drop_as(Dropped::Unauthentic);
         }
         if let Err(why) = self.admit(&peer, asked, now) {
@@ -306,7 +309,7 @@ impl Engine {
         let handshake_hash = noise.hash();
         let Ok(split) = noise.split() else { return self.drop_as(Dropped::Unauthentic) };
         self.forget_unconfirmed_with(&peer);
-        self.timers.retain(|(_, timer)| *timer != Timer::Slot(slot));
+        self.timers.remove(&(until, Timer::Slot(slot)));
         self.half_xx -= 1;
         self.establish(slot, peer, Side::Responder, handshake_hash, split, params, asked.route, true, now);
         let token = self.random.wire_array();

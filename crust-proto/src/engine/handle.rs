@@ -8,7 +8,7 @@ use crate::Instant;
 use crate::event::SessionId;
 use crate::session::Session;
 use crate::streams::{
-    Dir, Message, MessageId, Priority, ReadError, SendMessageError, StreamId, WriteError,
+    AbandonError, Dir, Message, MessageId, Priority, ReadError, SendMessageError, StreamId, WriteError,
 };
 
 /// A session, borrowed to be used. Whatever it is made to send leaves with the next polls.
@@ -42,6 +42,17 @@ pub enum ReadStreamError {
     #[error(transparent)]
     Stream(#[from] ReadError),
     /// The session is closed and everything that had arrived was read.
+    #[error(transparent)]
+    Closed(#[from] SessionClosed),
+}
+
+/// Why a stream's half cannot be abandoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AbandonStreamError {
+    /// The stream's own reason.
+    #[error(transparent)]
+    Stream(#[from] AbandonError),
+    /// The session is closed.
     #[error(transparent)]
     Closed(#[from] SessionClosed),
 }
@@ -109,7 +120,7 @@ impl SessionMut<'_> {
     }
 
     /// Abandons the sending half of a stream: what was not delivered yet is dropped, the peer reads `code`.
-    pub fn reset(&mut self, stream: StreamId, code: u64) -> Result<(), WriteStreamError> {
+    pub fn reset(&mut self, stream: StreamId, code: u64) -> Result<(), AbandonStreamError> {
         self.writing()?;
         let result = self.change(|s| s.streams().reset(stream, code)).ok_or(SessionClosed)?;
         Ok(result?)
@@ -129,7 +140,7 @@ impl SessionMut<'_> {
     }
 
     /// Wants no more of a stream: what is unread is dropped, the peer's application hears `code`.
-    pub fn stop(&mut self, stream: StreamId, code: u64) -> Result<(), ReadStreamError> {
+    pub fn stop(&mut self, stream: StreamId, code: u64) -> Result<(), AbandonStreamError> {
         let result = self.change(|s| s.streams().stop(stream, code)).ok_or(SessionClosed)?;
         Ok(result?)
     }

@@ -50,7 +50,9 @@ impl Engine {
                     self.enqueue(slot);
                     self.after(slot, now);
                 }
-                Some(Slot::HalfXx(_)) => self.discard_slot(slot),
+                Some(Slot::HalfXx(_)) => {
+                    self.discard_slot(slot);
+                }
                 _ => {}
             }
         }

@@ -31,19 +31,19 @@ use zeroize::Zeroizing;
 use self::attempt::Attempt;
 pub use self::connect::Target;
 pub use self::handle::{
-    ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut, WriteStreamError,
+    AbandonStreamError, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut, WriteStreamError,
 };
 use self::slots::Slots;
 pub use self::stats::{Dropped, EngineStats};
 use crate::config::{Config, TransportConfig};
 use crate::crypto::cookie::CookieJar;
 use crate::crypto::random::{Random, Seed};
-use crate::crypto::{MaskKey, MaskKind};
+use crate::crypto::mask::{MaskKey, MaskKind};
 use crate::event::{AttemptId, Event, SessionId};
 use crate::handshake::envelope::{HelloKey, ReplyTag};
 use crate::handshake::rate::Rate;
 use crate::handshake::replay::ReplayFilter;
-use crate::identity::{Contact, Network, PeerId};
+use crate::identity::{Contact, MAX_ADDRESSES, Network, PeerId, is_dialable};
 use crate::io::{Command, Input, InterfaceAddr, SendFailure, SocketId, TimerKind, Transmit};
 use crate::path::Route;
 use crate::recovery::Ecn;
@@ -53,6 +53,9 @@ use crate::{Duration, Instant, UnixTime};
 
 /// Hellos and replies that wait to be sent; beyond this the oldest is dropped (they are repeated anyway).
 const MAX_OUTBOX: usize = 256;
+
+/// No batch of datagrams is longer: what one UDP datagram may hold bounds what one GSO send may.
+const MAX_BATCH: usize = 65_507;
 
 /// A node: every session it has, and all it takes to have them.
 pub struct Engine {
@@ -65,9 +68,9 @@ pub struct Engine {
     receive_mask: MaskKey,
     receive_kind: MaskKind,
     /// Hellos to us whose sender knows our id.
-    hello_known: HelloKey,
+    hello_known: Arc<HelloKey>,
     /// Hellos to whoever lives at an address.
-    hello_unknown: HelloKey,
+    hello_unknown: Arc<HelloKey>,
     replay: ReplayFilter,
     cookies: CookieJar,
     /// How often a hello with a wrong time is told the right one.
@@ -148,8 +151,8 @@ impl Engine {
             receive_mask: MaskKey::new(receive_kind, &receive_key),
             receive_key,
             receive_kind,
-            hello_known: HelloKey::new(config.network.hello_key(Some(&me))),
-            hello_unknown: HelloKey::new(config.network.hello_key(None)),
+            hello_known: Arc::new(HelloKey::new(config.network.hello_key(Some(&me)))),
+            hello_unknown: Arc::new(HelloKey::new(config.network.hello_key(None))),
             replay: ReplayFilter::new(wall, now, config.handshake.replay_capacity),
             cookies: CookieJar::new(random.secret_key("cookies", &[]), now),
             clock_answers: Rate::new(Duration::from_millis(10), 20),
@@ -225,14 +228,10 @@ impl Engine {
         // Strangers are likelier to reach a public address than one of this machine's own.
         addresses.sort_by_key(|a| (a.ip().is_loopback(), *a));
         addresses.dedup();
-        addresses.truncate(crate::identity::MAX_ADDRESSES);
-        Contact {
-            peer: self.peer_id(),
-            addresses,
-            network: self.config.network.tag(),
-            introducers: Vec::new(),
-            expires: None,
-        }
+        addresses.retain(|a| is_dialable(*a));
+        addresses.truncate(MAX_ADDRESSES);
+        let contact = Contact::new(self.peer_id(), self.config.network.tag());
+        contact.clone().with_addresses(addresses).unwrap_or(contact)
     }
 
     /// Opens one more UDP socket; [`Event::Listening`] or [`Event::ListenFailed`] follows.
@@ -308,12 +307,15 @@ impl Engine {
         }
     }
 
-    /// The next datagrams to send, written into `buf` (64 KiB serve best): up to `max_segments` of equal size for
+    /// The next datagrams to send, written into `buf` (64 KiB serve best, 1,200
+    /// bytes or the configured datagram size must be there): up to `max_segments` of equal size for
     /// one destination. `None`: nothing now.
     pub fn poll_transmit(&mut self, now: Instant, buf: &mut [u8], max_segments: usize) -> Option<Transmit> {
         if let Some(transmit) = self.poll_outbox(buf) {
             return Some(transmit);
         }
+        let batch = buf.len().min(MAX_BATCH);
+        let buf = buf.get_mut(..batch)?;
         while let Some(slot) = self.ready.pop_front() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
             entry.queued = false;
@@ -509,3 +511,6 @@ fn is_link_local(ip: &IpAddr) -> bool {
         IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
 }
+
+#[cfg(test)]
+mod tests;

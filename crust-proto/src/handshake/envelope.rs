@@ -26,7 +26,9 @@
 use zeroize::Zeroizing;
 
 use crate::UnixTime;
-use crate::crypto::{Aead, CryptoProvider, MaskKey, MaskKind, NONCE_LEN, TAG_LEN, hash::kdf};
+use crate::crypto::hash::kdf;
+use crate::crypto::mask::{MaskKey, MaskKind};
+use crate::crypto::{Aead, CryptoProvider, NONCE_LEN, TAG_LEN};
 use crate::wire::codec::{Malformed, Reader, Writer};
 use crate::wire::packet::{self, HEAD_LEN};
 
@@ -79,7 +81,6 @@ impl HelloKind {
 }
 
 /// The key of a network's (and a responder's) hellos, ready to use.
-#[derive(Clone)]
 pub struct HelloKey {
     key: Zeroizing<[u8; 32]>,
     mask: MaskKey,
@@ -152,7 +153,7 @@ impl HelloKey {
     /// From the key that [`Network::hello_key`](crate::Network::hello_key) derives.
     pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
         let mask = MaskKey::new(MaskKind::ChaCha20, &kdf(&key, "hello mask", &[]));
-        let [check, ..] = *kdf(&key, "hello check", &[]).as_chunks::<8>().0 else { unreachable!() };
+        let check = first(&kdf(&key, "hello check", &[]));
         Self { key, mask, check }
     }
 
@@ -233,8 +234,7 @@ impl HelloKey {
 
     /// The tag of the reply to the copy with this salt.
     pub fn reply_tag(&self, hello: &Salt) -> ReplyTag {
-        let [tag, ..] = *kdf(&self.key, "reply tag", &[hello]).as_chunks::<16>().0 else { unreachable!() };
-        tag
+        first(&kdf(&self.key, "reply tag", &[hello]))
     }
 
     /// Seals a reply to the copy with salt `hello` into `out`, padded to `len` bytes in all.
@@ -284,6 +284,12 @@ impl HelloKey {
     pub fn who_is_proof(&self, salt: &Salt, peer: &crate::PeerId) -> [u8; 32] {
         *kdf(&self.key, "who is", &[salt, peer.as_bytes()])
     }
+}
+
+fn first<const N: usize>(key: &[u8; 32]) -> [u8; N] {
+    let mut out = [0; N];
+    out.iter_mut().zip(key).for_each(|(o, k)| *o = *k);
+    out
 }
 
 /// Each key seals one datagram only, so the nonce may be constant.

@@ -17,11 +17,12 @@
 use zeroize::Zeroizing;
 
 use crate::Duration;
-use crate::crypto::{Aead, MaskKind};
+use crate::crypto::Aead;
+use crate::crypto::mask::MaskKind;
 use crate::streams::StreamLimits;
 use crate::wire::codec::{Malformed, Reader, Writer};
 use crate::wire::packet::MAX_SLOT;
-use crate::wire::tlv::{TlvWriter, tlvs};
+use crate::wire::tlv::{TlvWriter, set_once, tlvs};
 
 const ADDRESSING: u64 = 1;
 const AEADS: u64 = 2;
@@ -149,15 +150,15 @@ impl Params {
             let (kind, value) = tlv?;
             let mut r = Reader::new(value);
             match kind {
-                ADDRESSING => once(&mut addressing, read_addressing(&mut r)?)?,
-                AEADS => once(&mut aeads, AeadSet { aes_256_gcm: r.rest().contains(&2) })?,
-                LIMITS => once(&mut limits, read_limits(&mut r)?)?,
-                MAX_DATAGRAM => once(&mut max_datagram, r.varint()?)?,
-                IDLE_TIMEOUT => once(&mut idle_timeout, Duration::from_millis(r.varint()?))?,
-                ACK_DELAY => once(&mut max_ack_delay, Duration::from_micros(r.varint()?))?,
-                MAX_UDP_PAYLOAD => once(&mut max_udp_payload, r.varint()?)?,
-                LIVE_SESSION => once(&mut live_session, r.array()?)?,
-                ALIVE => once(&mut alive, ())?,
+                ADDRESSING => set_once(&mut addressing, read_addressing(&mut r)?)?,
+                AEADS => set_once(&mut aeads, AeadSet { aes_256_gcm: r.rest().contains(&2) })?,
+                LIMITS => set_once(&mut limits, read_limits(&mut r)?)?,
+                MAX_DATAGRAM => set_once(&mut max_datagram, r.varint()?)?,
+                IDLE_TIMEOUT => set_once(&mut idle_timeout, Duration::from_millis(r.varint()?))?,
+                ACK_DELAY => set_once(&mut max_ack_delay, Duration::from_micros(r.varint()?))?,
+                MAX_UDP_PAYLOAD => set_once(&mut max_udp_payload, r.varint()?)?,
+                LIVE_SESSION => set_once(&mut live_session, r.array()?)?,
+                ALIVE => set_once(&mut alive, ())?,
                 _ => {}
             }
         }
@@ -178,13 +179,6 @@ impl Params {
             live_session,
             alive: alive.is_some(),
         })
-    }
-}
-
-fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Malformed),
     }
 }
 

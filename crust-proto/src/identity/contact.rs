@@ -3,7 +3,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use super::base32::{self, CONTACT_PREFIX, SECRET_PREFIX};
-use super::derive::kdf;
+use crate::crypto::hash::kdf;
 use super::{Network, NetworkTag, PeerId};
 use crate::UnixTime;
 use crate::wire::codec::{Malformed, Reader};

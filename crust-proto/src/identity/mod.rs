@@ -19,7 +19,6 @@
 
 mod base32;
 mod contact;
-mod derive;
 mod network;
 mod peer_id;
 mod secret_key;

@@ -3,7 +3,7 @@ use core::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::PeerId;
-use super::derive::kdf;
+use crate::crypto::hash::kdf;
 use crate::wire::codec::Writer;
 
 /// The version of the protocol that this crate speaks. Part of every handshake's prologue.

@@ -5,7 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::PeerId;
 use super::base32::{self, BadSymbols, CHECKED_SYMBOLS, Kind, SECRET_PREFIX, decode_checked, encode_checked};
-use super::derive::kdf;
+use crate::crypto::hash::kdf;
 
 /// How a key file's line begins.
 const LINE_PREFIX: &str = "crust-secret-";

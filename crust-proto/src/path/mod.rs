@@ -139,10 +139,6 @@ impl Path {
         self.route = route;
     }
 
-    pub(crate) const fn is_validated(&self) -> bool {
-        self.challenge.is_none()
-    }
-
     /// An authenticated packet of this path came along `route`; `newest` if none with a higher number had come.
     pub(crate) fn on_packet(
         &mut self,
@@ -245,10 +241,6 @@ impl Path {
         let present = self.route.remote;
         let at = self.responses.iter().position(|(_, route)| route.remote == present)?;
         Some(self.responses.remove(at).0)
-    }
-
-    pub(crate) fn has_response(&self) -> bool {
-        !self.responses.is_empty()
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {

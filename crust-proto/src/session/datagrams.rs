@@ -76,10 +76,6 @@ impl Datagrams {
         core::mem::take(&mut self.readable)
     }
 
-    pub(crate) fn has_event(&self) -> bool {
-        self.readable
-    }
-
     pub(crate) fn wants_to_send(&self) -> bool {
         !self.out.items.is_empty()
     }

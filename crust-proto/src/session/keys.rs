@@ -59,8 +59,8 @@ impl Keys {
         receive_secret: Zeroizing<[u8; 32]>,
         update_after: u64,
     ) -> Self {
-        let send_secret = TrafficSecret::new(send_secret);
-        let receive_secret = TrafficSecret::new(receive_secret);
+        let send_secret = TrafficSecret::new(*send_secret);
+        let receive_secret = TrafficSecret::new(*receive_secret);
         let send = send_secret.packet_key(&*provider, aead);
         let receive = receive_secret.packet_key(&*provider, aead);
         let next = Next::after(&*provider, aead, &send_secret, &receive_secret);
@@ -82,10 +82,6 @@ impl Keys {
 
     pub(crate) const fn aead(&self) -> Aead {
         self.aead
-    }
-
-    pub(crate) const fn epoch(&self) -> u64 {
-        self.epoch
     }
 
     /// The epoch's byte in the heads that we send.
@@ -169,14 +165,12 @@ impl Keys {
     }
 
     fn advance(&mut self) {
-        let Next { send_secret, receive_secret, receive } = &mut self.next;
+        let Next { send_secret, receive_secret, .. } = &self.next;
         let following = Next::after(&*self.provider, self.aead, send_secret, receive_secret);
-        let send = send_secret.packet_key(&*self.provider, self.aead);
-        let _ = receive;
+        self.send = send_secret.packet_key(&*self.provider, self.aead);
         let next = core::mem::replace(&mut self.next, following);
         let old = core::mem::replace(&mut self.receive, next.receive);
         self.previous = Some(Previous { receive: old, until: None });
-        self.send = send;
         self.epoch += 1;
         self.sealed = 0;
         self.confirmed = false;

@@ -29,7 +29,8 @@ use self::keys::Keys;
 pub(crate) use self::receive::PacketFate;
 pub(crate) use self::transmit::Polled;
 use crate::config::TransportConfig;
-use crate::crypto::{Aead, CryptoProvider, MaskKey};
+use crate::crypto::mask::MaskKey;
+use crate::crypto::{Aead, CryptoProvider};
 use crate::event::{CloseReason, Event, Misbehaviour, PROTOCOL_CODES, SessionId};
 use crate::handshake::params::{Params, SessionToken};
 use crate::identity::PeerId;
@@ -267,10 +268,10 @@ impl Session {
             packets_received: self.packets_received,
             bytes_sent: sum(|p| p.bytes_sent),
             bytes_received: sum(|p| p.bytes_received),
-            packets_lost: sum(|p| p.recovery.stats().packets_lost),
+            packets_lost: sum(|p| p.recovery.stats().lost),
             rtt: main.map_or(Duration::ZERO, |p| p.recovery.rtt().smoothed()),
-            congestion_window: main.map_or(0, |p| p.recovery.congestion_window() as u64),
-            bytes_in_flight: main.map_or(0, |p| p.recovery.bytes_in_flight() as u64),
+            congestion_window: main.map_or(0, |p| p.recovery.congestion_window()),
+            bytes_in_flight: main.map_or(0, |p| p.recovery.bytes_in_flight()),
             key_updates: self.key_updates,
             datagrams_dropped: self.datagrams.dropped(),
         }

@@ -12,7 +12,11 @@ use crate::streams::Side;
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Ack, Frame};
 use crate::wire::packet::{HEAD_LEN, Head};
-use crate::{Duration, Instant};
+use crate::Instant;
+
+/// For so many probe timeouts the peer's CLOSE is confirmed as often as it comes. It comes with growing pauses;
+/// this outlasts the first few of them.
+const DRAIN_PTOS: u32 = 8;
 
 /// What became of a packet that was addressed to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,7 @@ impl Session {
             return PacketFate::Late;
         }
         let forget = now + self.slowest_pto() * 3;
+        let confirmed = self.is_unconfirmed();
         let Some(at) = self.paths.iter().position(|p| p.number == head.path) else {
             return PacketFate::UnknownPath;
         };
@@ -71,7 +76,6 @@ impl Session {
         self.last_heard = now;
         self.first_unheard = None;
 
-        let confirmed = self.is_unconfirmed();
         if confirmed {
             self.state = State::Open;
             self.opened = Some(now);
@@ -203,13 +207,14 @@ impl Session {
     }
 
     fn on_close(&mut self, code: u64, reason: &[u8], now: Instant) {
+        let drained = now + self.slowest_pto() * DRAIN_PTOS;
         if let State::Draining { until, confirm } = &mut self.state {
             if code == CLOSE_CONFIRMED {
                 // Both sides closed and both know.
                 self.state = State::Ended;
             } else {
                 *confirm = true;
-                *until = now + drain_time(self.slowest_pto());
+                *until = drained;
             }
             return;
         }
@@ -226,11 +231,7 @@ impl Session {
             });
             self.closed_event = true;
         }
-        self.state = State::Draining { until: now + drain_time(self.slowest_pto()), confirm: true };
+        self.state = State::Draining { until: drained, confirm: true };
     }
 }
 
-/// The closing side repeats CLOSE with growing pauses; this outlasts the first few of them.
-fn drain_time(pto: Duration) -> Duration {
-    pto * 8
-}

@@ -6,7 +6,7 @@ use crate::io::{SocketId, Transmit};
 use crate::path::{Carried, Contents, Elsewhere, Route};
 use crate::recovery::Permit;
 use crate::wire::codec::Writer;
-use crate::wire::frame::{Ack, Frame};
+use crate::wire::frame::Frame;
 use crate::wire::packet::{self, HEAD_LEN, Head, MAX_PACKET_NUMBER, MIN_PACKET};
 use crate::Instant;
 
@@ -79,10 +79,11 @@ impl Session {
         };
         let mut allowance = usize::try_from(path.allowance()).unwrap_or(usize::MAX);
         let route = path.route;
-        let ecn = path.recovery.ecn();
+        let ecn = path.recovery.ecn_codepoint();
         let mut segment = path.datagram_size;
         let mut total = 0;
         let mut count = 0;
+        let mut idle = false;
         while count < max_segments.max(1) {
             let Some(room) = buf.get_mut(total..).filter(|room| room.len() >= segment) else { break };
             let Some(room) = room.get_mut(..segment) else { break };
@@ -91,7 +92,10 @@ impl Session {
             }
             let size_limit = segment.min(allowance);
             let data = budget >= segment;
-            let Some(len) = self.write_packet(at, room.get_mut(..size_limit)?, data, count == 0, now) else { break };
+            let Some(len) = self.write_packet(at, room.get_mut(..size_limit)?, data, count == 0, now) else {
+                idle = data;
+                break;
+            };
             total += len;
             count += 1;
             budget = budget.saturating_sub(len);
@@ -106,10 +110,11 @@ impl Session {
                 break;
             }
         }
+        let path = self.paths.get_mut(at)?;
+        path.recovery.set_app_limited(idle);
         if count == 0 {
             return None;
         }
-        let path = self.paths.get_mut(at)?;
         path.on_transmit(total as u64);
         Some(Transmit {
             socket: route.socket,
@@ -253,7 +258,8 @@ impl Session {
                 *sent += 1;
                 (*code, reason.clone())
             }
-            State::Draining { confirm, .. } if core::mem::take(confirm) => {
+            State::Draining { confirm, .. } if *confirm => {
+                *confirm = false;
                 (CLOSE_CONFIRMED, bytes::Bytes::new())
             }
             _ => return Polled::Nothing,

@@ -14,7 +14,8 @@
 //! is xored with one cipher block keyed with the receive key over the datagram's last 16 bytes.
 
 use super::codec::{Malformed, Reader, Writer};
-use crate::crypto::{MaskKey, TAG_LEN};
+use crate::crypto::TAG_LEN;
+use crate::crypto::mask::MaskKey;
 
 /// The length of a head, in bytes.
 pub const HEAD_LEN: usize = 16;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::crypto::MaskKind;
+use crate::crypto::mask::MaskKind;
 use proptest::prelude::*;
 
 proptest! {
