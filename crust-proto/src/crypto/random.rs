@@ -81,11 +81,12 @@ impl Random {
 
     /// A number below `n` that may be seen on the wire, each as likely as any other; 0 if `n` is 0.
     pub fn wire_below(&mut self, n: u64) -> u64 {
-        // Of the draws, the rest of 2^64 divided by n is left out at the upper end, or small results would
-        // be likelier. That rest is below n, so on average it takes fewer than two draws.
-        let Some(rest) = (u64::MAX).checked_rem(n).map(|r| if r + 1 == n { 0 } else { r + 1 }) else {
+        if n == 0 {
             return 0;
-        };
+        }
+        // 2^64 modulo n: so many draws at the upper end are left out, or small results would be likelier.
+        // It is below n, so on average it takes fewer than two draws.
+        let rest = n.wrapping_neg() % n;
         loop {
             let draw = self.wire_u64();
             if draw <= u64::MAX - rest {
