@@ -12,6 +12,7 @@
 )]
 
 pub mod crypto;
+pub mod streams;
 pub mod time;
 pub mod wire;
 
