@@ -152,6 +152,7 @@ impl RecvHalf {
         fin: bool,
     ) -> Result<bool, Violation> {
         let end = offset.checked_add(data.len() as u64).ok_or(Violation::FlowControl)?;
+        let was_readable = self.is_readable();
         let new = self.account(flow, end, fin)?;
         match self.state {
             State::Open => {}
@@ -161,9 +162,8 @@ impl RecvHalf {
             }
             State::Reset { .. } | State::Told { .. } => return Ok(false),
         }
-        let before = self.is_readable();
         self.buffer.insert(pool, offset, data);
-        Ok(!before && self.is_readable())
+        Ok(!was_readable && self.is_readable())
     }
 
     /// RESET_STREAM (RFC 9000 §19.4). Returns whether the application has to hear of it.
@@ -174,17 +174,17 @@ impl RecvHalf {
         code: u64,
         final_size: u64,
     ) -> Result<bool, Violation> {
+        let was_readable = self.is_readable();
         let is_whole = self.final_size == Some(self.buffer.ready_to());
         let new = self.account(flow, final_size, true)?;
         match self.state {
             // Nothing is missing: the application gets it all (RFC 9000 §3.2 leaves the choice).
             State::Open if is_whole => Ok(false),
             State::Open => {
-                let before = self.is_readable();
                 flow.on_read(final_size - self.buffer.read_to());
                 self.buffer.discard(pool);
                 self.state = State::Reset { code };
-                Ok(!before)
+                Ok(!was_readable)
             }
             State::Stopped { .. } => {
                 flow.on_read(new);

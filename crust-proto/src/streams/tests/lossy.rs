@@ -447,41 +447,12 @@ fn finish(apps: &mut [App; 2], wires: &mut [Wire; 2]) {
             }
         }
         for model in app.models.values_mut() {
-            model.wants_finish = true;
+            model.wants_finish |= model.sends;
         }
     }
     let [a, b] = apps;
     let [from_a, from_b] = wires;
-    let mut moved = true;
-    while moved {
-        moved = false;
-        for (app, peer, wire) in [(&mut *a, &mut *b, &mut *from_a), (&mut *b, &mut *a, &mut *from_b)] {
-            app.act();
-            // Streams that were opened only now.
-            app.models.values_mut().for_each(|model| model.wants_finish |= model.sends);
-            app.act();
-            let ids: Vec<StreamId> = app.models.keys().copied().collect();
-            for id in ids {
-                while !app.models[&id].read_blocked
-                    && app.models[&id].receives
-                    && app.models[&id].receiving == End::Open
-                {
-                    app.read(id, 70_000, peer);
-                    moved = true;
-                }
-            }
-            while app.may_take {
-                app.take_message(peer);
-                moved = true;
-            }
-            while wire.send(&mut app.streams, 1400) {
-                wire.deliver(&mut peer.streams, 0, false);
-                let sent = wire.fate(0, false, true);
-                sent.iter().for_each(|sent| app.streams.on_acked(sent));
-                moved = true;
-            }
-        }
-    }
+    while take_turn(a, b, from_a) | take_turn(b, a, from_b) {}
     for (app, peer) in [(&*a, &*b), (&*b, &*a)] {
         assert!(app.to_open.is_empty(), "streams could not be opened");
         for (id, model) in &app.models {
@@ -507,6 +478,35 @@ fn finish(apps: &mut [App; 2], wires: &mut [Wire; 2]) {
         app.streams.trim();
         assert!(app.streams.memory() <= 6 * 1024, "{} bytes stay", app.streams.memory());
     }
+}
+
+/// One application does what it can, and all that it says arrives. Returns whether anything happened.
+fn take_turn(app: &mut App, peer: &mut App, wire: &mut Wire) -> bool {
+    let mut moved = false;
+    app.act();
+    // Streams that were opened only now.
+    app.models.values_mut().for_each(|model| model.wants_finish |= model.sends);
+    app.act();
+    let ids: Vec<StreamId> = app.models.keys().copied().collect();
+    for id in ids {
+        while !app.models[&id].read_blocked
+            && app.models[&id].receives
+            && app.models[&id].receiving == End::Open
+        {
+            app.read(id, 70_000, peer);
+            moved = true;
+        }
+    }
+    while app.may_take {
+        app.take_message(peer);
+        moved = true;
+    }
+    while wire.send(&mut app.streams, 1400) {
+        wire.deliver(&mut peer.streams, 0, false);
+        wire.fate(0, false, true).iter().for_each(|sent| app.streams.on_acked(sent));
+        moved = true;
+    }
+    moved
 }
 
 proptest! {
