@@ -50,10 +50,12 @@ impl Driver {
                 Ok((len, from)) => {
                     let data = &mut self.buf[..len];
                     let now = Instant::ZERO + self.epoch.elapsed();
-                    let input = Input::Datagrams { socket: *id, from, to: None, ecn: None, segment: len, data };
+                    let input =
+                        Input::Datagrams { socket: *id, from, to: None, ecn: None, segment: len, data };
                     self.engine.handle_input(input, now);
                 }
-                Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+                Err(e)
+                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
                 Err(e) => return Err(e.into()),
             }
         }
@@ -129,7 +131,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         server.turn(|engine, event, now| {
             if let Event::MessageReadable { session } = event {
-                while let Some(message) = engine.session_mut(session, now).and_then(|mut s| s.recv_message()) {
+                while let Some(message) = engine.session_mut(session, now).and_then(|mut s| s.recv_message())
+                {
                     println!("server: {}", String::from_utf8_lossy(&message.data));
                     say(engine, session, b"hello yourself", now);
                 }

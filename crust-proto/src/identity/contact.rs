@@ -3,9 +3,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use super::base32::{self, CONTACT_PREFIX, SECRET_PREFIX};
-use crate::crypto::hash::kdf;
 use super::{Network, NetworkTag, PeerId};
 use crate::UnixTime;
+use crate::crypto::hash::kdf;
 use crate::wire::codec::{Malformed, Reader};
 use crate::wire::tlv::{TlvWriter, canonical_addr, put_addr, read_addrs, set_once, tlvs, varint_value};
 
