@@ -75,7 +75,7 @@ proptest! {
     fn an_id_reads_back_from_its_text_however_it_is_typed(
         id in peer(),
         upper in prop::collection::vec(any::<bool>(), 58),
-        breaks in prop::collection::vec((0usize..58, prop::sample::select(vec![" ", "-", "\n", "\r\n", "\u{a0}"])), 0..6),
+        breaks in prop::collection::vec((0usize..58, prop::sample::select(vec![" ", "-", "\n", "\r\n", "\u{a0}", "\u{2060}"])), 0..6),
     ) {
         let text = id.to_string();
         prop_assert_eq!(text.len(), PeerId::TEXT_LEN);
