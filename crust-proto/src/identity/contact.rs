@@ -48,7 +48,7 @@ const EXPIRES: u64 = 5;
 /// 3 addresses; 4 an introducer, its id and then its addresses; 5 the time of expiry, in seconds since 1970.
 /// 1 and 2 are always there, 4 may repeat, unknown types are skipped. A contact is not signed: who hands it
 /// over can change it. A false one leads to no false peer, as the handshake proves the id, but it may name
-/// other computers' addresses; a dialler sends nothing larger or more often than it would for a true one.
+/// addresses of computers that have nothing to do with crust.
 ///
 /// # Text
 ///
