@@ -12,6 +12,7 @@
 )]
 
 pub mod crypto;
+pub mod recovery;
 pub mod time;
 pub mod wire;
 
