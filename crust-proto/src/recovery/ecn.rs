@@ -115,3 +115,7 @@ impl EcnSender {
         ce
     }
 }
+
+#[cfg(test)]
+#[path = "ecn_tests.rs"]
+mod tests;

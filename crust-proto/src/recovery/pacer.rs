@@ -80,3 +80,7 @@ impl Pacer {
         u64::try_from(earned).unwrap_or(u64::MAX).saturating_add(self.credit).min(self.burst)
     }
 }
+
+#[cfg(test)]
+#[path = "pacer_tests.rs"]
+mod tests;

@@ -167,3 +167,7 @@ impl Received {
         range.is_some_and(|range| range.start > from)
     }
 }
+
+#[cfg(test)]
+#[path = "received_tests.rs"]
+mod tests;

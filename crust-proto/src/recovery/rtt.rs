@@ -107,3 +107,7 @@ impl Rtt {
         self.renew_min = true;
     }
 }
+
+#[cfg(test)]
+#[path = "rtt_tests.rs"]
+mod tests;

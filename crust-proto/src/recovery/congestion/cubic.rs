@@ -251,3 +251,7 @@ fn cube_root(n: u128) -> u64 {
 fn micros(duration: Duration) -> u64 {
     nanos(duration) / 1000
 }
+
+#[cfg(test)]
+#[path = "cubic_tests.rs"]
+mod tests;
