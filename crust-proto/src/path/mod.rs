@@ -272,3 +272,6 @@ impl Challenge {
         self.token
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,3 +191,7 @@ impl Next {
         Self { send_secret, receive_secret, receive }
     }
 }
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+use super::*;
+use crate::crypto::pure::pure;
+use crate::{Duration, Instant};
+use proptest::prelude::*;
+
+const FORGET: Duration = Duration::from_secs(1);
+
+struct End {
+    keys: Keys,
+    number: u64,
+}
+
+struct Packet {
+    epoch: u8,
+    number: u64,
+    data: Vec<u8>,
+    tag: [u8; TAG_LEN],
+}
+
+fn pair(update_after: u64) -> [End; 2] {
+    let (ab, ba) = ([1; 32], [2; 32]);
+    [(ab, ba), (ba, ab)].map(|(send, receive)| End {
+        keys: Keys::new(
+            pure(),
+            Aead::ChaCha20Poly1305,
+            Zeroizing::new(send),
+            Zeroizing::new(receive),
+            update_after,
+        ),
+        number: 0,
+    })
+}
+
+impl End {
+    fn seal(&mut self) -> Packet {
+        self.keys.update_if_worn();
+        self.number += 1;
+        let mut data = self.number.to_be_bytes().to_vec();
+        let epoch = self.keys.epoch_byte();
+        let tag = self.keys.seal(0, self.number, b"head", &mut data);
+        Packet { epoch, number: self.number, data, tag }
+    }
+
+    fn open(&mut self, p: &Packet, now: Instant) -> Result<Opened, OpenError> {
+        let mut data = p.data.clone();
+        let opened = self.keys.open(p.epoch, 0, p.number, b"head", &mut data, &p.tag, now + FORGET)?;
+        assert_eq!(data, p.number.to_be_bytes());
+        Ok(opened)
+    }
+}
+
+proptest! {
+    /// Whoever updates, whenever, whatever is lost: as long as packets are not older than an epoch, they open.
+    #[test]
+    fn no_packet_in_order_fails_to_open_however_the_keys_are_updated(
+        steps in prop::collection::vec((0usize..2, any::<bool>(), any::<bool>()), 1..300),
+    ) {
+        let mut ends = pair(u64::MAX);
+        for (from, update, lost) in steps {
+            if update {
+                ends[from].keys.update();
+            }
+            let packet = ends[from].seal();
+            if !lost {
+                prop_assert!(ends[1 - from].open(&packet, Instant::ZERO).is_ok());
+            }
+        }
+        let (a, b) = (ends[0].keys.epoch, ends[1].keys.epoch);
+        prop_assert!(a.abs_diff(b) <= 1, "epochs {} and {}", a, b);
+    }
+}
+
+#[test]
+fn both_sides_may_update_at_once() {
+    let mut ends = pair(u64::MAX);
+    for from in [0, 1] {
+        let hello = ends[from].seal();
+        ends[1 - from].open(&hello, Instant::ZERO).unwrap();
+    }
+    assert!(ends[0].keys.update());
+    assert!(ends[1].keys.update());
+    let packets = [ends[0].seal(), ends[1].seal()];
+    assert_eq!(ends[1].open(&packets[0], Instant::ZERO), Ok(Opened::Known));
+    assert_eq!(ends[0].open(&packets[1], Instant::ZERO), Ok(Opened::Known));
+    assert_eq!((ends[0].keys.epoch, ends[1].keys.epoch), (1, 1));
+}
+
+#[test]
+fn a_key_is_replaced_before_it_is_worn_out_and_the_peer_follows() {
+    let mut ends = pair(10);
+    for round in 0..200 {
+        for from in [0, 1] {
+            let packet = ends[from].seal();
+            ends[1 - from].open(&packet, Instant::ZERO).unwrap();
+            ends[1 - from].keys.on_timeout(Instant::ZERO + FORGET);
+            assert!(ends[from].keys.sealed <= 11, "round {round}");
+        }
+    }
+    assert!(ends[0].keys.epoch >= 18, "{}", ends[0].keys.epoch);
+}
+
+#[test]
+fn a_second_update_waits_until_the_peer_has_followed_the_first() {
+    let mut ends = pair(u64::MAX);
+    assert!(!ends[0].keys.update(), "nothing was heard yet");
+    let hello = ends[1].seal();
+    ends[0].open(&hello, Instant::ZERO).unwrap();
+    assert!(ends[0].keys.update());
+    assert!(!ends[0].keys.update(), "the peer has not followed");
+}
+
+#[test]
+fn the_old_key_lives_for_late_packets_and_then_dies() {
+    let mut ends = pair(u64::MAX);
+    let hello = ends[1].seal();
+    ends[0].open(&hello, Instant::ZERO).unwrap();
+    let late = [ends[1].seal(), ends[1].seal()];
+    ends[0].keys.update();
+    let moved = ends[0].seal();
+    assert_eq!(ends[1].open(&moved, Instant::ZERO), Ok(Opened::Updated));
+    let followed = ends[1].seal();
+    ends[0].open(&followed, Instant::ZERO).unwrap();
+    assert_eq!(ends[0].open(&late[0], Instant::ZERO), Ok(Opened::Known));
+    assert_eq!(ends[0].keys.timeout(), Some(Instant::ZERO + FORGET));
+    ends[0].keys.on_timeout(Instant::ZERO + FORGET);
+    assert_eq!(ends[0].open(&late[1], Instant::ZERO), Err(OpenError));
+    assert_eq!(ends[0].keys.timeout(), None);
+}
+
+#[test]
+fn a_forged_packet_of_the_next_epoch_moves_nothing() {
+    let mut ends = pair(u64::MAX);
+    let mut forged = ends[1].seal();
+    forged.epoch += 1;
+    assert_eq!(ends[0].open(&forged, Instant::ZERO), Err(OpenError));
+    assert_eq!((ends[0].keys.epoch, ends[0].keys.forged), (0, 1));
+    assert!(!ends[0].keys.too_many_forged());
+    ends[0].keys.forged = integrity_limit(Aead::ChaCha20Poly1305);
+    assert!(ends[0].keys.too_many_forged());
+}
