@@ -54,6 +54,11 @@ pub struct HandshakeConfig {
     pub max_half_open: usize,
     /// With how many half-open sessions a stranger must show a cookie first, which proves its address.
     pub cookie_threshold: usize,
+    /// Hellos without a cookie are taken one every so often, however few handshakes are under way: more of them
+    /// must show a cookie, so that forged sources cost no Diffie-Hellman and fill no filter.
+    pub unproven_every: Duration,
+    /// So many of them are taken at once after a pause.
+    pub unproven_burst: u32,
     /// How many hellos the replay filter remembers in each of its two generations.
     pub replay_capacity: usize,
 }
@@ -126,6 +131,8 @@ impl Default for HandshakeConfig {
             max_attempts: 1024,
             max_half_open: 1024,
             cookie_threshold: 64,
+            unproven_every: Duration::from_millis(10),
+            unproven_burst: 64,
             replay_capacity: 16 * 1024,
         }
     }

@@ -32,7 +32,7 @@ pub(super) enum Stage {
     /// The first message is repeated until it is answered.
     Initiating(HelloKind),
     /// XX: the third message is repeated to one address until the session is confirmed.
-    Finishing { address: usize },
+    Finishing { address: usize, session: SessionId },
 }
 
 /// One address of an attempt.
@@ -61,6 +61,8 @@ pub(super) struct Copy {
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) id: AttemptId,
+    /// The application's calls that it serves: all that want the same peer.
+    pub(super) waiters: Vec<AttemptId>,
     pub(super) purpose: Purpose,
     /// Who is wanted, or (XX) who answered.
     pub(super) peer: Option<PeerId>,
@@ -93,8 +95,12 @@ pub(super) struct HalfXx {
     pub(super) noise: Handshake,
     pub(super) initiation: [u8; 32],
     pub(super) response: Vec<u8>,
+    pub(super) since: Instant,
     pub(super) until: Instant,
-    /// How long its hello was.
+    /// The timer that is set for it.
+    pub(super) armed: Instant,
+    /// Where its hello came from, and how long it was.
+    pub(super) remote: SocketAddr,
     pub(super) received: usize,
 }
 
@@ -165,6 +171,26 @@ impl Attempt {
             network_secret,
         };
         if self.is_hopeless() { ConnectError::NotMe(report) } else { ConnectError::NoAnswer(report) }
+    }
+
+    /// Adds an address, in place of the last one where there are `limit` already. Returns its index.
+    pub(super) fn add_candidate(&mut self, address: SocketAddr, limit: usize) -> usize {
+        if let Some(at) = self.candidates.iter().position(|c| c.address == address) {
+            return at;
+        }
+        if self.candidates.len() >= limit {
+            self.candidates.pop();
+        }
+        self.candidates.push(Candidate::new(address));
+        self.candidates.len() - 1
+    }
+
+    /// The session that the peer has yet to confirm, where this attempt made one.
+    pub(super) const fn unconfirmed(&self) -> Option<SessionId> {
+        match self.stage {
+            Stage::Finishing { session, .. } => Some(session),
+            Stage::Initiating(_) => None,
+        }
     }
 
     /// Restarts the repetitions: first at once, then with growing pauses.

@@ -27,6 +27,8 @@ use crate::{Duration, Instant, UnixTime};
 const MIN_HELLO: usize = 800;
 /// From this round of repetitions on it is asked whether somebody else lives at an address.
 const WHO_IS_FROM_ROUND: u32 = 2;
+/// How many calls of the application one attempt serves.
+const MAX_WAITERS: usize = 64;
 /// How long a peer is asked whether it still has a session.
 const REVIVAL_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -105,6 +107,10 @@ impl Engine {
         if candidates.is_empty() {
             return Err(ConnectError::NoAddress);
         }
+        let under_way = target.peer.and_then(|peer| self.application_attempt(&peer));
+        if let Some(id) = under_way {
+            return self.join(id, candidates, now).ok_or(ConnectError::TooManyAttempts);
+        }
         if self.shut_down || self.attempts.len() >= self.config.handshake.max_attempts {
             return Err(ConnectError::TooManyAttempts);
         }
@@ -115,7 +121,41 @@ impl Engine {
 
     /// Gives an attempt up. [`Event::Attempt`] says so, unless it has ended already.
     pub fn cancel(&mut self, attempt: AttemptId) {
-        self.end_attempt(attempt, Err(ConnectError::Cancelled));
+        let Some(serving) = self.attempts.values_mut().find(|a| a.waiters.contains(&attempt)) else { return };
+        let id = serving.id;
+        if serving.waiters.len() == 1 {
+            return self.end_attempt(id, Err(ConnectError::Cancelled));
+        }
+        serving.waiters.retain(|waiter| *waiter != attempt);
+        self.events.push_back(Event::Attempt { attempt, result: Err(ConnectError::Cancelled) });
+    }
+
+    /// The application's attempt to connect to a peer, where there is one.
+    fn application_attempt(&self, peer: &PeerId) -> Option<AttemptId> {
+        let wanted = |a: &&Attempt| a.peer.as_ref() == Some(peer) && a.purpose == Purpose::Application;
+        self.attempts.values().find(wanted).map(|a| a.id)
+    }
+
+    /// One handshake serves everybody who wants the same peer, or each side could end with another session.
+    fn join(&mut self, id: AttemptId, candidates: Vec<Candidate>, now: Instant) -> Option<AttemptId> {
+        let name = self.name_attempt();
+        let limit = 2 * self.config.handshake.max_addresses;
+        let deadline = now + self.config.handshake.timeout;
+        let first_retry = self.config.handshake.first_retry;
+        let attempt = self.attempts.get_mut(&id).filter(|a| a.waiters.len() < MAX_WAITERS)?;
+        attempt.waiters.push(name);
+        attempt.deadline = attempt.deadline.max(deadline);
+        let known = attempt.candidates.len();
+        for candidate in candidates {
+            if attempt.candidates.len() < limit {
+                attempt.add_candidate(candidate.address, limit);
+            }
+        }
+        if attempt.candidates.len() > known {
+            attempt.hurry(first_retry, now);
+        }
+        self.drive_attempt(id, now);
+        Some(name)
     }
 
     /// Asks the peer of a silent session, in a handshake of its own, whether it still has the session.
@@ -144,6 +184,7 @@ impl Engine {
         let first_retry = self.config.handshake.first_retry;
         let mut attempt = Attempt {
             id,
+            waiters: vec![id],
             purpose,
             peer,
             named: peer.is_some(),
@@ -210,7 +251,7 @@ impl Engine {
         }
         if attempt.yielded.is_none() && attempt.next <= now {
             let only = match attempt.stage {
-                Stage::Finishing { address } => Some(address),
+                Stage::Finishing { address, .. } => Some(address),
                 Stage::Initiating(_) => None,
             };
             let mut sent = false;
@@ -409,9 +450,10 @@ impl Engine {
         match copy.kind {
             HelloKind::InitiateKnown if params.alive => {
                 if let Purpose::Revival(session) = attempt.purpose {
-                    if let Some(entry) = self.slots.entry_mut(super::slots::slot_of(session)) {
-                        entry.session.on_alive(now);
-                        self.enqueue(super::slots::slot_of(session));
+                    let slot = super::slots::slot_of(session);
+                    if self.slots.session(session).is_some() {
+                        self.with_session(slot, |s| s.on_alive(now));
+                        self.after(slot, now);
                     }
                     self.end_attempt(id, Err(ConnectError::Cancelled));
                 }
@@ -459,6 +501,10 @@ impl Engine {
             attempt.yielded = theirs;
             return Some(());
         }
+        if let Some(other) = self.application_attempt(&peer).filter(|other| *other != id) {
+            self.merge_attempts(id, other, route.remote, now);
+            return Some(());
+        }
         let mut payload = Vec::new();
         self.params(slot, check, None, false).encode(&mut payload);
         let mut content = Vec::new();
@@ -467,6 +513,7 @@ impl Engine {
         noise.write_message(&payload, &mut content).ok()?;
         let (hash, split) = (noise.hash(), noise.split().ok()?);
         self.establish(slot, peer, Side::Initiator, hash, split, params, route, false, now)?;
+        let session = self.slots.entry_mut(slot).map(|e| e.session.id())?;
         let key = Arc::new(HelloKey::new(self.config.network.hello_key(Some(&peer))));
         let first_retry = self.config.handshake.first_retry;
         let attempt = self.attempts.get_mut(&id)?;
@@ -474,7 +521,7 @@ impl Engine {
         attempt.key = key;
         attempt.noise = None;
         attempt.content = content;
-        attempt.stage = Stage::Finishing { address };
+        attempt.stage = Stage::Finishing { address, session };
         attempt.hurry(first_retry, now);
         self.drive_attempt(id, now);
         Some(())
@@ -513,18 +560,9 @@ impl Engine {
     /// The winner of a tie repeats its own hello along the way that the loser's came.
     pub(super) fn repeat_along(&mut self, id: AttemptId, route: Route, limit: usize, now: Instant) {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
-        let at = match attempt.candidates.iter().position(|c| c.address == route.remote) {
-            Some(at) => at,
-            None => {
-                // As many again as the application named; beyond that the newest takes the last one's place.
-                if attempt.candidates.len() >= 2 * self.config.handshake.max_addresses {
-                    attempt.candidates.pop();
-                }
-                attempt.candidates.push(Candidate::new(route.remote));
-                attempt.candidates.len() - 1
-            }
-        };
-        if let Stage::Finishing { address } = &mut attempt.stage {
+        // As many again as the application named; beyond that the newest takes the last one's place.
+        let at = attempt.add_candidate(route.remote, 2 * self.config.handshake.max_addresses);
+        if let Stage::Finishing { address, .. } = &mut attempt.stage {
             *address = at;
         }
         self.greet_candidate(&mut attempt, at, Some(limit), now);
@@ -540,24 +578,43 @@ impl Engine {
         if let Some(armed) = attempt.armed {
             self.timers.remove(&(armed, Timer::Attempt(id)));
         }
-        match self.slots.get_mut(attempt.slot) {
-            Some(Slot::Attempt(owner)) if *owner == id => {
-                self.slots.free(attempt.slot);
-            }
-            // The session that it made, and that the peer never confirmed, goes with it.
-            Some(Slot::Session(entry))
-                if entry.session.is_unconfirmed()
-                    && attempt.yielded.is_none()
-                    && matches!(attempt.stage, Stage::Finishing { .. })
-                    && result.is_err() =>
-            {
-                self.discard_slot(attempt.slot);
-            }
-            _ => {}
+        self.free_slot_of(&attempt);
+        // The session that it made, and that the peer has not confirmed, goes with it.
+        if let Some(session) = attempt.unconfirmed() {
+            self.discard_unconfirmed(session);
         }
         if attempt.purpose == Purpose::Application {
-            self.events.push_back(Event::Attempt { attempt: id, result });
+            for attempt in attempt.waiters {
+                self.events.push_back(Event::Attempt { attempt, result: result.clone() });
+            }
         }
+    }
+
+    fn free_slot_of(&mut self, attempt: &Attempt) {
+        if matches!(self.slots.get_mut(attempt.slot), Some(Slot::Attempt(owner)) if *owner == attempt.id) {
+            self.slots.free(attempt.slot);
+        }
+    }
+
+    /// An attempt by address has found a peer that another attempt is after: that one goes on for both.
+    fn merge_attempts(&mut self, from: AttemptId, into: AttemptId, found: SocketAddr, now: Instant) {
+        let Some(ended) = self.attempts.remove(&from) else { return };
+        for copy in &ended.copies {
+            self.tags.remove(&copy.tag);
+        }
+        if let Some(armed) = ended.armed {
+            self.timers.remove(&(armed, Timer::Attempt(from)));
+        }
+        self.free_slot_of(&ended);
+        let limit = 2 * self.config.handshake.max_addresses;
+        let first_retry = self.config.handshake.first_retry;
+        if let Some(attempt) = self.attempts.get_mut(&into) {
+            attempt.waiters.extend(ended.waiters);
+            attempt.deadline = attempt.deadline.max(ended.deadline);
+            attempt.add_candidate(found, limit);
+            attempt.hurry(first_retry, now);
+        }
+        self.drive_attempt(into, now);
     }
 
     /// Starts an attempt anew after the handshake that it yielded to, or its own, came to nothing.

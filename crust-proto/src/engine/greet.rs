@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::attempt::{HalfXx, Purpose, Stage};
+use super::attempt::HalfXx;
 use super::slots::Slot;
 use super::{Dropped, Engine, Timer};
 use crate::Instant;
@@ -16,6 +16,7 @@ use crate::handshake::params::Params;
 use crate::handshake::replay::Stale;
 use crate::identity::PeerId;
 use crate::path::Route;
+use crate::session::Session;
 use crate::streams::Side;
 use crate::wire::codec::Reader;
 
@@ -72,8 +73,14 @@ impl Engine {
             }
             return;
         }
-        if initiates && !self.has_cookie(&hello, route, now) {
-            return self.send_retry(asked, now);
+        match head.kind {
+            HelloKind::InitiateKnown | HelloKind::InitiateUnknown if !self.has_cookie(&hello, route, now) => {
+                return self.send_retry(asked, now);
+            }
+            // Neither is remembered, nor costs more than this, unless there is reason to believe it.
+            HelloKind::Finish if !self.is_expected(&hello) => return self.drop_as(Dropped::Late),
+            HelloKind::WhoIs if !self.unproven.allow(now) => return self.drop_as(Dropped::Full),
+            _ => {}
         }
         self.replay.remember(head.wall, mac, now);
         match head.kind {
@@ -92,15 +99,22 @@ impl Engine {
     fn has_cookie(&mut self, hello: &Hello<'_>, route: Route, now: Instant) -> bool {
         let random = &mut self.random;
         self.cookies.rotate_if_due(now, || random.secret_key("cookies", &[]));
-        self.half_open() < self.config.handshake.cookie_threshold
-            || self.cookies.check(route.remote, b"hello", &hello.cookie)
+        // A cookie first: whoever shows one does not use up what is left for those who cannot have one yet.
+        self.cookies.check(route.remote, b"hello", &hello.cookie)
+            || (self.half_open() < self.config.handshake.cookie_threshold && self.unproven.allow(now))
+    }
+
+    /// Whether a third message names a handshake that waits for one.
+    fn is_expected(&self, hello: &Hello<'_>) -> bool {
+        let mut reader = Reader::new(hello.content);
+        matches!((reader.u32(), reader.u32()), (Ok(slot), Ok(check)) if self.slots.check_of(slot) == Some(check))
     }
 
     fn send_retry(&mut self, asked: Asked, now: Instant) {
         let cookie = self.cookies.bake(asked.route.remote, b"hello");
         let mut content = [0u8; 24];
         let mut w = crate::wire::codec::Writer::new(&mut content);
-        w.u64(self.wall_now(now).as_millis());
+        w.u64(self.replay.acceptable(self.wall_now(now)).as_millis());
         w.bytes(&cookie);
         self.stats.retries_sent += 1;
         // Well below the hello, so that nobody is flooded through us.
@@ -131,11 +145,17 @@ impl Engine {
     }
 
     /// Answers another copy of a first message that was answered before. Whether it was one.
-    fn respond_again(&mut self, asked: Asked, initiation: &[u8; 32]) -> bool {
+    fn respond_again(&mut self, asked: Asked, initiation: &[u8; 32], now: Instant) -> bool {
         let Some(&slot) = self.initiations.get(initiation) else { return false };
         let response = match self.slots.get_mut(slot) {
-            Some(Slot::HalfXx(half)) => Some(half.response.clone()),
-            Some(Slot::Session(entry)) => entry.response.clone(),
+            Some(Slot::HalfXx(half)) => {
+                half.until = now + HALF_XX;
+                Some(half.response.clone())
+            }
+            Some(Slot::Session(entry)) => {
+                entry.session.on_answered_again(now);
+                entry.response.clone()
+            }
             _ => None,
         };
         match response {
@@ -149,7 +169,7 @@ impl Engine {
     /// IK's first message.
     fn on_initiation(&mut self, asked: Asked, message: &[u8], now: Instant) {
         let initiation = hash(&[message]);
-        if self.respond_again(asked, &initiation) {
+        if self.respond_again(asked, &initiation, now) {
             return;
         }
         if self.half_open() >= self.config.handshake.max_half_open || self.shut_down {
@@ -175,7 +195,7 @@ impl Engine {
             // Nothing is kept of a question: the slot in its answer means nothing.
             true => 0,
             false => {
-                self.forget_unconfirmed_with(&peer);
+                self.limit_unconfirmed_with(&peer);
                 let Some(slot) = self.slots.take(check, Slot::Reserved) else {
                     return self.drop_as(Dropped::Full);
                 };
@@ -208,7 +228,7 @@ impl Engine {
             entry.response = Some(response.clone());
             let id = entry.session.id();
             self.initiations.insert(initiation, slot);
-            self.unconfirmed.insert(peer, id);
+            self.unconfirmed.insert((peer, id));
             self.yield_attempts(&peer, id);
         }
         self.respond(asked, &response);
@@ -216,9 +236,12 @@ impl Engine {
 
     /// Whether a peer that opens a handshake may have a session, as far as our own wishes go.
     fn admit(&mut self, peer: &PeerId, asked: Asked, now: Instant) -> Result<(), Dropped> {
-        let ours = self.attempts.values().find(|a| {
-            a.peer.as_ref() == Some(peer) && a.yielded.is_none() && a.purpose == Purpose::Application
-        });
+        let ours = self.attempts.values().find(|a| a.peer.as_ref() == Some(peer) && a.yielded.is_none());
+        let session = self.peers.get(peer).and_then(|id| self.slots.session(*id));
+        if session.is_some_and(Session::is_unheard) && self.peer_id() < *peer {
+            // Our own handshake was answered, so this one has lost the tie already, or will hear of our session soon.
+            return Err(Dropped::Unwanted);
+        }
         match ours.map(|a| a.id) {
             // Both opened: the lower id's initiation wins, and the loser hears it along the way it called.
             Some(attempt) if self.peer_id() < *peer => {
@@ -237,7 +260,7 @@ impl Engine {
     /// XX's first message.
     fn on_unknown_initiation(&mut self, asked: Asked, message: &[u8], now: Instant) {
         let initiation = hash(&[message]);
-        if self.respond_again(asked, &initiation) {
+        if self.respond_again(asked, &initiation, now) {
             return;
         }
         if self.half_open() >= self.config.handshake.max_half_open || self.shut_down {
@@ -263,7 +286,16 @@ impl Engine {
             return self.drop_as(Dropped::Unauthentic);
         }
         let until = now + HALF_XX;
-        let half = HalfXx { noise, initiation, response: response.clone(), until, received: asked.len };
+        let half = HalfXx {
+            noise,
+            initiation,
+            response: response.clone(),
+            until,
+            since: now,
+            armed: until,
+            remote: asked.route.remote,
+            received: asked.len,
+        };
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Slot::HalfXx(Box::new(half));
         }
@@ -291,7 +323,9 @@ impl Engine {
             }
             _ => return self.drop_as(Dropped::Late),
         };
-        let (received, initiation, until) = (half.received, half.initiation, half.until);
+        let (initiation, since, armed) = (half.initiation, half.since, half.armed);
+        // The first hello counts for the address's validation only if it came from there.
+        let received = if half.remote == asked.route.remote { half.received } else { 0 };
         let mut noise = half.noise.clone();
         let mut read = || {
             let params = Params::decode(&noise.read_message(reader.rest()).ok()?).ok()?;
@@ -301,13 +335,17 @@ impl Engine {
         if peer == self.peer_id() || !peer.is_canonical() {
             return self.drop_as(Dropped::Unauthentic);
         }
+        // A session that was opened since is the newer one, whatever was late here.
+        let newer = self.peers.get(&peer).and_then(|id| self.slots.session(*id)?.opened());
+        if newer.is_some_and(|opened| opened >= since) {
+            return self.drop_as(Dropped::Unwanted);
+        }
         if let Err(why) = self.admit(&peer, asked, now) {
             return self.drop_as(why);
         }
         let handshake_hash = noise.hash();
         let Ok(split) = noise.split() else { return self.drop_as(Dropped::Unauthentic) };
-        self.forget_unconfirmed_with(&peer);
-        self.timers.remove(&(until, Timer::Slot(slot)));
+        self.timers.remove(&(armed, Timer::Slot(slot)));
         self.half_xx -= 1;
         self.establish(slot, peer, Side::Responder, handshake_hash, split, params, asked.route, true, now);
         let token = self.random.wire_array();
@@ -335,18 +373,11 @@ impl Engine {
     fn yield_attempts(&mut self, peer: &PeerId, to: crate::SessionId) {
         let mut finishing = Vec::new();
         for attempt in self.attempts.values_mut().filter(|a| a.peer.as_ref() == Some(peer)) {
-            if matches!(attempt.purpose, Purpose::Application) {
-                attempt.yielded = Some(to);
-                if matches!(attempt.stage, Stage::Finishing { .. }) {
-                    finishing.push(attempt.slot);
-                }
-            }
+            attempt.yielded = Some(to);
+            finishing.extend(attempt.unconfirmed());
         }
-        for slot in finishing {
-            if self.slots.entry_mut(slot).is_some_and(|e| e.session.is_unconfirmed() && e.session.id() != to)
-            {
-                self.discard_slot(slot);
-            }
+        for session in finishing {
+            self.discard_unconfirmed(session);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a session's first packet to its slot's next use: announcing, waking, timing, ending.
 
-use super::attempt::{Purpose, Stage};
+use super::attempt::Purpose;
 use super::slots::{Entry, Slot, slot_of};
 use super::{Dropped, Engine, Timer};
 use crate::crypto::hash::kdf;
@@ -12,6 +12,9 @@ use crate::{Duration, Instant};
 
 /// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
 const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// How many handshakes of one peer may be unconfirmed at once.
+const MAX_UNCONFIRMED: usize = 4;
 
 /// What both ends, and nobody else, call a session.
 pub(super) fn session_token(handshake_hash: &[u8; 32]) -> SessionToken {
@@ -64,12 +67,16 @@ impl Engine {
         entry.announced = true;
         entry.response = None;
         let (session, peer) = (entry.session.id(), entry.session.peer());
-        self.unconfirmed.remove(&peer);
+        self.unconfirmed.remove(&(peer, session));
         self.stats.sessions_opened += 1;
         if let Some(old) = self.peers.insert(peer, session).filter(|old| *old != session) {
             // A peer that opens a second session has lost the first.
             self.with_session(slot_of(old), Session::on_replaced);
             self.after(slot_of(old), now);
+        }
+        // Whatever else was under way with the peer has lost.
+        while let Some(other) = self.unconfirmed_with(&peer) {
+            self.discard_unconfirmed(other);
         }
         let served: Vec<(AttemptId, Purpose)> =
             self.attempts.values().filter(|a| a.peer == Some(peer)).map(|a| (a.id, a.purpose)).collect();
@@ -92,15 +99,15 @@ impl Engine {
         if entry.session.is_ended() {
             return self.retire(slot, now);
         }
-        if entry.session.close_reason().is_some() && self.peers.get(&peer) == Some(&id) {
-            self.peers.remove(&peer);
+        if entry.session.close_reason().is_some() {
+            self.forget_peer(&peer, id);
         }
         self.rearm(slot, now);
     }
 
     /// Puts a session among those that may have something to send.
     pub(super) fn enqueue(&mut self, slot: u32) {
-        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued) {
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued && !e.waiting) {
             entry.queued = true;
             self.ready.push_back(slot);
         }
@@ -109,7 +116,9 @@ impl Engine {
     /// Sets a session's timer. A later time than the one set is left to when that fires.
     pub(super) fn rearm(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.slots.entry_mut(slot) else { return };
-        let Some(at) = entry.session.timeout() else { return };
+        // Whose socket is full can do nothing in time but end.
+        let at = if entry.waiting { entry.session.end_of_patience() } else { entry.session.timeout() };
+        let Some(at) = at else { return };
         let at = if at <= now { now + GRANULARITY } else { at };
         if entry.armed.is_some_and(|armed| armed <= at) {
             return;
@@ -133,14 +142,42 @@ impl Engine {
     }
 
     /// A session that the peer opened and has not confirmed.
+    ///
+    /// There may be several: copies of an older handshake may arrive after a newer one's. The newest is returned.
     pub(super) fn unconfirmed_with(&self, peer: &PeerId) -> Option<SessionId> {
-        self.unconfirmed.get(peer).copied()
+        self.unconfirmed
+            .range((*peer, SessionId(0))..=(*peer, SessionId(u64::MAX)))
+            .next_back()
+            .map(|(_, id)| *id)
     }
 
-    /// A peer's newer handshake takes the place of its older one.
-    pub(super) fn forget_unconfirmed_with(&mut self, peer: &PeerId) {
-        if let Some(id) = self.unconfirmed.get(peer).copied() {
-            self.discard_slot(slot_of(id));
+    /// Makes room for one more handshake of a peer, at the cost of its oldest.
+    pub(super) fn limit_unconfirmed_with(&mut self, peer: &PeerId) {
+        let range = (*peer, SessionId(0))..=(*peer, SessionId(u64::MAX));
+        let mut of_peer = self.unconfirmed.range(range);
+        if let (Some((_, oldest)), true) = (of_peer.next().copied(), of_peer.count() + 1 >= MAX_UNCONFIRMED) {
+            self.discard_unconfirmed(oldest);
+        }
+    }
+
+    /// Forgets a session that was never confirmed.
+    pub(super) fn discard_unconfirmed(&mut self, id: SessionId) {
+        let slot = slot_of(id);
+        if self.slots.entry_mut(slot).is_some_and(|e| e.session.id() == id && e.session.is_unconfirmed()) {
+            self.discard_slot(slot);
+        }
+        // In any case: whoever asks for the peer's must come to an end.
+        self.unconfirmed.retain(|(_, unconfirmed)| *unconfirmed != id);
+    }
+
+    /// A session is no longer the one with its peer, and nobody need ask any more whether it lives.
+    fn forget_peer(&mut self, peer: &PeerId, id: SessionId) {
+        if self.peers.get(peer) == Some(&id) {
+            self.peers.remove(peer);
+        }
+        let asking = self.attempts.values().find(|a| a.purpose == Purpose::Revival(id)).map(|a| a.id);
+        if let Some(attempt) = asking {
+            self.end_attempt(attempt, Err(ConnectError::Cancelled));
         }
     }
 
@@ -150,8 +187,9 @@ impl Engine {
         if half.until <= now {
             self.discard_slot(slot);
         } else {
-            let until = half.until;
-            self.timers.insert((until, Timer::Slot(slot)));
+            // It was answered again since.
+            half.armed = half.until;
+            self.timers.insert((half.armed, Timer::Slot(slot)));
         }
     }
 
@@ -166,18 +204,14 @@ impl Engine {
                     self.initiations.remove(initiation);
                 }
                 let (id, peer) = (entry.session.id(), entry.session.peer());
-                if self.peers.get(&peer) == Some(&id) {
-                    self.peers.remove(&peer);
-                }
-                if self.unconfirmed.get(&peer) == Some(&id) {
-                    self.unconfirmed.remove(&peer);
-                }
+                self.forget_peer(&peer, id);
+                self.unconfirmed.remove(&(peer, id));
                 Some(entry)
             }
             Slot::HalfXx(half) => {
                 self.half_xx -= 1;
                 self.initiations.remove(&half.initiation);
-                self.timers.remove(&(half.until, Timer::Slot(slot)));
+                self.timers.remove(&(half.armed, Timer::Slot(slot)));
                 None
             }
             Slot::Free | Slot::Reserved | Slot::Attempt(_) => None,
@@ -198,9 +232,7 @@ impl Engine {
         let stood_back: Vec<AttemptId> = self
             .attempts
             .values()
-            .filter(|a| {
-                a.yielded == Some(id) || (a.slot == slot && matches!(a.stage, Stage::Finishing { .. }))
-            })
+            .filter(|a| a.yielded == Some(id) || (a.yielded.is_none() && a.unconfirmed() == Some(id)))
             .map(|a| a.id)
             .collect();
         for attempt in stood_back {

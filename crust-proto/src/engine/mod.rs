@@ -76,6 +76,8 @@ pub struct Engine {
     cookies: CookieJar,
     /// How often a hello with a wrong time is told the right one.
     clock_answers: Rate,
+    /// How many strangers' hellos are taken without a cookie.
+    unproven: Rate,
     sockets: BTreeMap<SocketId, Socket>,
     next_socket: u32,
     interfaces: Vec<InterfaceAddr>,
@@ -87,7 +89,7 @@ pub struct Engine {
     /// First Noise messages that we answered, so that every copy gets the same answer.
     initiations: BTreeMap<[u8; 32], u32>,
     /// Sessions that peers opened and have not confirmed yet.
-    unconfirmed: BTreeMap<PeerId, SessionId>,
+    unconfirmed: BTreeSet<(PeerId, SessionId)>,
     /// How many slots hold a stranger's half-done XX handshake.
     half_xx: usize,
     /// The open session with each peer.
@@ -157,6 +159,7 @@ impl Engine {
             replay: ReplayFilter::new(wall, now, config.handshake.replay_capacity),
             cookies: CookieJar::new(random.secret_key("cookies", &[]), now),
             clock_answers: Rate::new(Duration::from_millis(10), 20),
+            unproven: Rate::new(config.handshake.unproven_every, config.handshake.unproven_burst),
             wall: (wall, now),
             random,
             sockets: BTreeMap::new(),
@@ -167,7 +170,7 @@ impl Engine {
             next_attempt: 0,
             tags: BTreeMap::new(),
             initiations: BTreeMap::new(),
-            unconfirmed: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
             half_xx: 0,
             peers: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -289,7 +292,7 @@ impl Engine {
             Input::SocketFailed { socket, error } => {
                 if let Some(entry) = self.sockets.remove(&socket) {
                     self.events.push_back(Event::ListenFailed { socket, local: entry.requested, error });
-                    entry.waiting.into_iter().for_each(|slot| self.enqueue(slot));
+                    self.resume(entry.waiting);
                 }
             }
             Input::Blocked { socket } => {
@@ -300,7 +303,8 @@ impl Engine {
             Input::Writable { socket } => {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.blocked = false;
-                    core::mem::take(&mut entry.waiting).into_iter().for_each(|slot| self.enqueue(slot));
+                    let waiting = core::mem::take(&mut entry.waiting);
+                    self.resume(waiting);
                 }
             }
             Input::SendFailed { socket, to, cause } => self.on_send_failed(socket, unmapped(to), cause),
@@ -340,6 +344,7 @@ impl Engine {
                     return Some(transmit);
                 }
                 Polled::Blocked(socket) => {
+                    entry.waiting = true;
                     if let Some(socket) = self.sockets.get_mut(&socket) {
                         socket.waiting.push(slot);
                     }
@@ -411,6 +416,17 @@ impl Engine {
             len: datagram.len(),
             segment: None,
         })
+    }
+
+    /// Sessions whose socket was full go on.
+    fn resume(&mut self, waiting: Vec<u32>) {
+        for slot in waiting {
+            // The slot may have changed hands meanwhile; then this is one idle poll.
+            if let Some(entry) = self.slots.entry_mut(slot) {
+                entry.waiting = false;
+            }
+            self.enqueue(slot);
+        }
     }
 
     fn post(&mut self, route: Route, datagram: Vec<u8>) {

@@ -50,6 +50,8 @@ pub(super) struct Entry {
     pub(super) armed: Option<Instant>,
     /// Whether it waits in `ready`.
     pub(super) queued: bool,
+    /// Whether it waits for its socket to become writable.
+    pub(super) waiting: bool,
     /// Whether it waits in `eventful`.
     pub(super) eventful: bool,
     /// Whether the application was told of it.
@@ -158,6 +160,7 @@ impl Entry {
             response: None,
             armed: None,
             queued: false,
+            waiting: false,
             eventful: false,
             announced: false,
             released: false,

@@ -61,6 +61,11 @@ impl ReplayFilter {
         }
     }
 
+    /// The wall time that a stranger is to be told: ours, unless even that would be too old.
+    pub fn acceptable(&self, wall: UnixTime) -> UnixTime {
+        wall.max(self.floor)
+    }
+
     /// Takes a hello that [`check`](Self::check) let pass.
     pub fn remember(&mut self, sent: UnixTime, mac: [u8; 16], now: Instant) {
         // A hello may be dated a window ahead, and stays fresh until a window after that.

@@ -16,12 +16,18 @@ use smallvec::SmallVec;
 use crate::io::SocketId;
 use crate::recovery::{Received, Recovery, RecoveryConfig};
 use crate::streams;
+use crate::wire::packet::MIN_PACKET;
 use crate::{Duration, Instant};
 
 /// How often a challenge is repeated before its address is given up.
 const MAX_CHALLENGES: u32 = 5;
 /// Sent is at most so many times what came from an address that is not validated (RFC 9000 §8.1).
 const AMPLIFICATION: u64 = 3;
+
+/// An allowance below this is not spent: a challenge and an acknowledgement fit in so much.
+pub(crate) const MIN_ALLOWANCE: u64 = 96;
+/// The length of a packet that holds nothing but a challenge or a response.
+pub(crate) const ELSEWHERE_LEN: usize = MIN_PACKET + 9;
 
 /// What a packet carried, to be remembered until its fate is known.
 #[derive(Clone, Copy, Debug)]
@@ -130,11 +136,11 @@ impl Path {
         self.unvalidated_received = received;
     }
 
-    /// The peer's first packet came along `route`. Where that is another than its hello's, only what came from
-    /// there counts for its validation.
-    pub(crate) fn choose(&mut self, route: Route, len: usize) {
+    /// The peer's first packet, about to be counted, came along `route`. Where that is another than its hello's,
+    /// only what comes from there counts for its validation.
+    pub(crate) fn choose(&mut self, route: Route) {
         if route.remote != self.route.remote {
-            self.unvalidated_received = len as u64;
+            self.unvalidated_received = 0;
         }
         self.route = route;
     }
@@ -206,6 +212,16 @@ impl Path {
         }
     }
 
+    /// Whether a packet worth sending may go to the present address.
+    pub(crate) fn may_send(&self) -> bool {
+        self.allowance() >= MIN_ALLOWANCE
+    }
+
+    /// Whether a packet of that length may go to the present address.
+    pub(crate) fn may_send_whole(&self, len: usize) -> bool {
+        self.allowance() >= len as u64
+    }
+
     pub(crate) fn on_transmit(&mut self, bytes: u64) {
         self.bytes_sent += bytes;
         self.unvalidated_sent += bytes;
@@ -220,19 +236,19 @@ impl Path {
     }
 
     /// A challenge or a response that must go to another address than the present one, alone in its packet.
-    pub(crate) fn due_elsewhere(&mut self, now: Instant, packet: u64) -> Option<(Route, Elsewhere)> {
+    pub(crate) fn due_elsewhere(&mut self, now: Instant) -> Option<(Route, Elsewhere)> {
         let present = self.route;
         if let Some(at) = self.responses.iter().position(|(_, route)| route.remote != present.remote) {
             let (token, route) = self.responses.remove(at);
             return Some((route, Elsewhere::Response(token)));
         }
         let pto = self.recovery.pto();
-        self.candidate.take_if(|c| c.challenge.sent >= MAX_CHALLENGES && c.challenge.due(now));
         let candidate = self.candidate.as_mut().filter(|c| c.challenge.due(now))?;
-        if candidate.sent + packet > AMPLIFICATION * candidate.received {
+        if candidate.challenge.sent >= MAX_CHALLENGES || !candidate.may_send() {
+            self.candidate = None;
             return None;
         }
-        candidate.sent += packet;
+        candidate.sent += ELSEWHERE_LEN as u64;
         Some((candidate.route, Elsewhere::Challenge(candidate.challenge.take(now, pto))))
     }
 
@@ -244,13 +260,12 @@ impl Path {
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let candidate =
-            self.candidate.as_ref().filter(|c| c.sent < AMPLIFICATION * c.received).map(|c| c.challenge.next);
-        let challenge = self.challenge.filter(|_| self.allowance() > 0).map(|c| c.next);
-        [candidate, challenge, self.recovery.timeout(), self.received.ack_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        let candidate = self.candidate.as_ref().map(|c| c.challenge.next);
+        // What may not be sent yet needs no timer: the packet that allows it wakes the session.
+        let silent = !self.may_send();
+        let challenge = self.challenge.filter(|_| !silent).map(|c| c.next);
+        let ack = self.received.ack_deadline().filter(|_| !silent);
+        [candidate, challenge, ack, self.recovery.timeout()].into_iter().flatten().min()
     }
 }
 
@@ -259,6 +274,12 @@ impl Path {
 pub(crate) enum Elsewhere {
     Challenge([u8; 8]),
     Response([u8; 8]),
+}
+
+impl Candidate {
+    const fn may_send(&self) -> bool {
+        self.sent + ELSEWHERE_LEN as u64 <= AMPLIFICATION * self.received
+    }
 }
 
 impl Challenge {

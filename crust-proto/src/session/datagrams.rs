@@ -16,6 +16,9 @@ pub(crate) struct Datagrams {
     readable: bool,
 }
 
+/// What a datagram costs besides its content, so that empty ones fill a queue too.
+const ITEM: usize = 64;
+
 #[derive(Debug)]
 struct Queue {
     items: VecDeque<Bytes>,
@@ -30,7 +33,7 @@ impl Queue {
     }
 
     fn push(&mut self, data: Bytes) {
-        self.bytes += data.len();
+        self.bytes += data.len() + ITEM;
         self.items.push_back(data);
         // The newest always stays, however large.
         while self.bytes > self.limit && self.items.len() > 1 {
@@ -41,7 +44,7 @@ impl Queue {
 
     fn pop(&mut self) -> Option<Bytes> {
         let data = self.items.pop_front()?;
-        self.bytes -= data.len();
+        self.bytes -= data.len() + ITEM;
         Some(data)
     }
 }

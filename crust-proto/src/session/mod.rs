@@ -48,6 +48,8 @@ const PROTOCOL_VIOLATION: u64 = PROTOCOL_CODES + 1;
 const KEYS_USED_UP: u64 = PROTOCOL_CODES + 2;
 /// How often CLOSE is sent to a peer that does not confirm it.
 const CLOSE_TRIES: u32 = 6;
+/// How long CLOSE is repeated at most, whatever the peer claims of its acknowledgements.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// A reason longer than this is cut, so that CLOSE always fits a packet.
 const MAX_REASON: usize = 256;
 /// How long an unconfirmed session waits for its peer's first packet.
@@ -76,6 +78,7 @@ enum State {
         reason: Bytes,
         sent: u32,
         next: Instant,
+        until: Instant,
     },
     /// The peer closed: its CLOSE is confirmed as often as it comes.
     Draining {
@@ -435,14 +438,44 @@ impl Session {
         let until = match self.state {
             State::Ended => return None,
             State::Unconfirmed { until } | State::Draining { until, .. } => return Some(until),
-            State::Closing { next, .. } => return Some(next),
+            State::Closing { next, until, .. } => return Some(next.min(until)),
             State::Lingering { until, .. } => Some(until),
             State::Open => None,
         };
         let paths = self.paths.iter().filter_map(Path::timeout).min();
-        let keep_alive = self.config.keep_alive.map(|every| self.last_sent + every);
+        let may_send = self.paths.iter().any(Path::may_send);
+        let keep_alive = self.config.keep_alive.filter(|_| may_send).map(|every| self.last_sent + every);
         let idle = Some(self.idle_deadline());
         [until, paths, keep_alive, idle, self.keys.timeout(), self.send_at].into_iter().flatten().min()
+    }
+
+    /// When the session ends or changes its state even if its socket takes nothing.
+    pub(crate) fn end_of_patience(&self) -> Option<Instant> {
+        match self.state {
+            State::Ended => None,
+            State::Unconfirmed { until } | State::Draining { until, .. } | State::Closing { until, .. } => {
+                Some(until)
+            }
+            State::Lingering { until, .. } => Some(until.min(self.idle_deadline())),
+            State::Open => Some(self.idle_deadline()),
+        }
+    }
+
+    /// Another copy of the hello was answered: the peer may only now have what it needs to go on.
+    pub(crate) fn on_answered_again(&mut self, now: Instant) {
+        if let State::Unconfirmed { until } = &mut self.state {
+            *until = now + HALF_OPEN;
+        }
+    }
+
+    /// Whether the session is one that we opened and in which nothing was heard yet.
+    pub(crate) const fn is_unheard(&self) -> bool {
+        matches!(self.side, Side::Initiator) && self.packets_received == 0
+    }
+
+    /// Since when both sides have been known to have the keys.
+    pub(crate) const fn opened(&self) -> Option<Instant> {
+        self.opened
     }
 
     pub(crate) fn on_timeout(&mut self, now: Instant) {
@@ -461,8 +494,8 @@ impl Session {
                 }
                 return;
             }
-            State::Closing { sent, next, .. } => {
-                if *next <= now && *sent >= CLOSE_TRIES {
+            State::Closing { sent, next, until, .. } => {
+                if *until <= now || (*next <= now && *sent >= CLOSE_TRIES) {
                     self.state = State::Ended;
                 }
                 return;
@@ -498,7 +531,8 @@ impl Session {
         if self.close_reason.is_none() {
             self.close_reason = Some(reason);
             self.closed_event = true;
-            self.state = State::Closing { code, reason: said, sent: 0, next: now };
+            self.state =
+                State::Closing { code, reason: said, sent: 0, next: now, until: now + CLOSE_PATIENCE };
         }
     }
 
@@ -515,6 +549,11 @@ impl Session {
         // RFC 9000 §10.1: also from the first packet that asks for an answer, and no shorter than three PTOs.
         let since = self.first_unheard.map_or(self.last_heard, |sent| sent.max(self.last_heard));
         since + self.idle_timeout.max(self.slowest_pto() * 3)
+    }
+
+    /// The probe timeout by which closing goes: within bounds that no peer can move.
+    fn closing_pto(&self) -> Duration {
+        self.slowest_pto().clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
 
     fn slowest_pto(&self) -> Duration {

@@ -82,7 +82,7 @@ impl Session {
         }
         if confirmed && self.side == Side::Responder {
             // Which of the raced ways the peer chose is told by its first packet.
-            path.choose(route, len);
+            path.choose(route);
         }
         let newest = path.received.largest().is_none_or(|largest| head.packet_number > largest);
         path.on_packet(route, len, newest, token, now);
@@ -213,7 +213,7 @@ impl Session {
     }
 
     fn on_close(&mut self, code: u64, reason: &[u8], now: Instant) {
-        let drained = now + self.slowest_pto() * DRAIN_PTOS;
+        let drained = now + self.closing_pto() * DRAIN_PTOS;
         if let State::Draining { until, confirm } = &mut self.state {
             if code == CLOSE_CONFIRMED {
                 // Both sides closed and both know.

@@ -4,7 +4,7 @@ use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
 use crate::Instant;
 use crate::event::CloseReason;
 use crate::io::{SocketId, Transmit};
-use crate::path::{Carried, Contents, Elsewhere, Route};
+use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Route};
 use crate::recovery::Permit;
 use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
@@ -20,6 +20,9 @@ pub(crate) enum Polled {
     /// Nothing until an input or the session's timeout.
     Nothing,
 }
+
+/// No packet with a CLOSE is longer.
+const CLOSE_LEN: usize = MIN_PACKET + 16 + super::MAX_REASON;
 
 /// A packet's plaintext, being written.
 struct Draft {
@@ -51,7 +54,7 @@ impl Session {
                 blocked = Some(path.route.socket);
                 continue;
             }
-            if let Some((route, what)) = path.due_elsewhere(now, MIN_PACKET as u64 + 9)
+            if let Some((route, what)) = path.due_elsewhere(now)
                 && let Some(transmit) = self.send_elsewhere(at, route, what, buf, now)
             {
                 return Polled::Transmit(transmit);
@@ -83,7 +86,7 @@ impl Session {
             }
             Permit::Blocked => 0,
         };
-        let mut allowance = usize::try_from(path.allowance()).unwrap_or(usize::MAX);
+        let mut allowance = path.allowance();
         let route = path.route;
         let ecn = path.recovery.ecn_codepoint();
         let mut segment = path.datagram_size;
@@ -93,12 +96,12 @@ impl Session {
         while count < max_segments.max(1) {
             let Some(room) = buf.get_mut(total..).filter(|room| room.len() >= segment) else { break };
             let Some(room) = room.get_mut(..segment) else { break };
-            if allowance < segment.min(MIN_PACKET + 64)
+            if allowance < MIN_ALLOWANCE
                 || self.paths.get(at)?.recovery.next_packet_number() >= MAX_PACKET_NUMBER
             {
                 break;
             }
-            let size_limit = segment.min(allowance);
+            let size_limit = segment.min(usize::try_from(allowance).unwrap_or(usize::MAX));
             let data = budget >= segment;
             let Some(len) = self.write_packet(at, room.get_mut(..size_limit)?, data, count == 0, now) else {
                 idle = data;
@@ -107,7 +110,7 @@ impl Session {
             total += len;
             count += 1;
             budget = budget.saturating_sub(len);
-            allowance -= len;
+            allowance -= len as u64;
             if count == 1 {
                 // The first packet sets the size of all; a short one ends the batch.
                 if len < segment {
@@ -268,14 +271,17 @@ impl Session {
 
     /// CLOSE, repeated until it is confirmed; or its confirmation.
     fn poll_close(&mut self, buf: &mut [u8], is_blocked: impl Fn(SocketId) -> bool, now: Instant) -> Polled {
-        let pto = self.slowest_pto();
-        let Some(path) = self.paths.first() else { return Polled::Nothing };
+        let pto = self.closing_pto();
+        // Even a goodbye is no reason to flood an address that was not validated.
+        let Some(path) = self.paths.first().filter(|p| p.may_send_whole(CLOSE_LEN)) else {
+            return Polled::Nothing;
+        };
         let route = path.route;
         if is_blocked(route.socket) {
             return Polled::Blocked(route.socket);
         }
         let (code, reason) = match &mut self.state {
-            State::Closing { code, reason, sent, next } if *next <= now && *sent < CLOSE_TRIES => {
+            State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
                 *next = now + pto * (1 << *sent);
                 *sent += 1;
                 (*code, reason.clone())
@@ -292,7 +298,12 @@ impl Session {
         let Ok(len) = w.finish() else { return Polled::Nothing };
         let draft = Draft { contents: Contents::new(), eliciting: false, len };
         match self.seal_packet(0, buf, draft, now) {
-            Some(len) => Polled::Transmit(alone(route, len)),
+            Some(len) => {
+                if let Some(path) = self.paths.first_mut() {
+                    path.on_transmit(len as u64);
+                }
+                Polled::Transmit(alone(route, len))
+            }
             None => Polled::Nothing,
         }
     }
