@@ -1,12 +1,12 @@
 //! What the application calls.
 
+use super::Streams;
 use super::recv::RecvHalf;
 use super::send::Ready;
 use super::table::Bits;
 use super::types::{
     AbandonError, Dir, Message, MessageId, Priority, ReadError, SendMessageError, StreamId, WriteError,
 };
-use super::Streams;
 use crate::wire::codec::MAX_VARINT;
 
 impl Streams {

@@ -55,7 +55,9 @@ impl Streams {
         match *what {
             Sent::Stream { id, start, end, fin } => {
                 let Some(slot) = self.table.find(id) else { return };
-                let Some(send) = self.table.get_mut(slot).and_then(|stream| stream.send.as_mut()) else { return };
+                let Some(send) = self.table.get_mut(slot).and_then(|stream| stream.send.as_mut()) else {
+                    return;
+                };
                 let was_finished = send.is_finished();
                 send.on_acked(&mut self.pool, start..end, fin);
                 let finished = !was_finished && send.is_finished();
@@ -154,11 +156,11 @@ impl Streams {
                     continue;
                 }
                 let frame = match bit {
-                    Bits::RESET => stream.send.as_ref().and_then(SendHalf::unacked_reset).map(
-                        |(code, final_size)| {
+                    Bits::RESET => {
+                        stream.send.as_ref().and_then(SendHalf::unacked_reset).map(|(code, final_size)| {
                             (Frame::ResetStream { stream: number, code, final_size }, Sent::ResetStream(id))
-                        },
-                    ),
+                        })
+                    }
                     Bits::STOP => stream
                         .recv
                         .as_ref()
@@ -205,7 +207,9 @@ impl Streams {
             let Some(send) = stream.send.as_mut() else { return };
             let range = send.next_range(credit);
             let number = stream.id.as_u64();
-            let Some(len) = piece(&range, stream_room(w.remaining(), number, range.start), sent) else { return };
+            let Some(len) = piece(&range, stream_room(w.remaining(), number, range.start), sent) else {
+                return;
+            };
             let end = range.start + len as u64;
             let fin = send.ends_at(end);
             write_stream_head(w, number, range.start, len, fin);
