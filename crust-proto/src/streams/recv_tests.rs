@@ -1,3 +1,5 @@
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of these tests are small, or meant to wrap")]
+
 use super::*;
 use proptest::prelude::*;
 
@@ -65,8 +67,9 @@ fn one_byte_in_every_two_costs_no_more_than_an_eighth_above_the_window() {
 
 #[test]
 fn a_stream_whose_length_changes_is_a_violation() {
-    type Case = (&'static str, &'static [(u64, usize, bool)]);
-    let cases: [Case; 5] = [
+    // Offset, length, fin.
+    type Frames = &'static [(u64, usize, bool)];
+    let cases: [(&str, Frames); 5] = [
         ("data beyond the end", &[(0, 10, true), (5, 6, false)]),
         ("an earlier end", &[(0, 10, true), (0, 9, true)]),
         ("a later end", &[(0, 10, true), (10, 1, true)]),

@@ -1,6 +1,8 @@
 //! Two ends and what is between them. [`lossy`] is the property that everything arrives, [`hostile`] that
 //! nobody can do harm; here stand the examples.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of these tests are small, or meant to wrap")]
+
 use super::*;
 use crate::wire::codec::{Reader, Writer};
 use crate::wire::frame::{Frame, StreamFrame};
@@ -126,6 +128,22 @@ fn data_and_its_end_arrive_and_both_sides_hear_of_it() {
     assert_eq!(read_all(&mut a, id).unwrap(), b"yes");
     assert_eq!((a.stream_count(), b.stream_count()), (0, 0));
     assert_eq!(a.write(id, b"more"), Err(WriteError::Unknown));
+}
+
+#[test]
+fn a_bare_end_wakes_a_reader_that_has_read_everything() {
+    let (mut a, mut b) = pair();
+    let id = a.open(Dir::Uni).unwrap();
+    a.write(id, b"data").unwrap();
+    exchange(&mut a, &mut b);
+    assert_eq!(b.accept(Dir::Uni), Some(id));
+    assert_eq!(b.read(id, &mut [0; 9]), Ok(4));
+    assert_eq!(b.read(id, &mut [0; 9]), Err(ReadError::Blocked));
+    events(&mut b);
+    a.finish(id).unwrap();
+    exchange(&mut a, &mut b);
+    assert_eq!(events(&mut b), [StreamEvent::Readable(id)]);
+    assert_eq!(b.read(id, &mut [0; 9]), Ok(0));
 }
 
 #[test]
