@@ -2,8 +2,12 @@
 //!
 //! * [`codec`]: bounded cursors, variable-length integers
 //! * [`ranges`]: sets of packet numbers and byte offsets
+//! * [`tlv`]: lists that a later version may add to, and socket addresses
 //! * [`frame`]: what packets carry
+//! * [`packet`]: the masked head of a data packet
 
 pub mod codec;
 pub mod frame;
+pub mod packet;
 pub mod ranges;
+pub mod tlv;

@@ -1,0 +1,216 @@
+//! From a session's first packet to its slot's next use: announcing, waking, timing, ending.
+
+use super::attempt::{Purpose, Stage};
+use super::slots::{Entry, Slot, slot_of};
+use super::{Dropped, Engine, Timer};
+use crate::crypto::hash::kdf;
+use crate::event::{AttemptId, ConnectError, Event, SessionId};
+use crate::handshake::params::SessionToken;
+use crate::identity::PeerId;
+use crate::session::Session;
+use crate::{Duration, Instant};
+
+/// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
+const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// What both ends, and nobody else, call a session.
+pub(super) fn session_token(handshake_hash: &[u8; 32]) -> SessionToken {
+    let token = kdf(handshake_hash, "session token", &[]);
+    let mut out = SessionToken::default();
+    out.iter_mut().zip(token.iter()).for_each(|(o, t)| *o = *t);
+    out
+}
+
+impl Engine {
+    /// Forgets a session: the application will not ask for it again. One that is still open is closed with code 0.
+    pub fn release(&mut self, id: SessionId, now: Instant) {
+        if self.ended.remove(&id).is_some() {
+            return;
+        }
+        let slot = slot_of(id);
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| e.session.id() == id) {
+            entry.released = true;
+            entry.session.close(0, b"", now);
+            self.enqueue(slot);
+            self.after(slot, now);
+        }
+    }
+
+    /// Closes every session at once, gives every attempt up and takes nobody new. Keep polling until
+    /// [`is_idle`](Engine::is_idle).
+    pub fn shutdown(&mut self, code: u64, reason: &[u8], now: Instant) {
+        self.shut_down = true;
+        for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
+            self.end_attempt(attempt, Err(ConnectError::Cancelled));
+        }
+        for slot in self.slots.indices() {
+            match self.slots.get_mut(slot) {
+                Some(Slot::Session(entry)) => {
+                    entry.session.close(code, reason, now);
+                    self.enqueue(slot);
+                    self.after(slot, now);
+                }
+                Some(Slot::HalfXx(_)) => {
+                    self.discard_slot(slot);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A session stands.
+    pub(super) fn on_open(&mut self, slot: u32, now: Instant) {
+        let Some(entry) = self.slots.entry_mut(slot) else { return };
+        entry.announced = true;
+        entry.response = None;
+        let (session, peer) = (entry.session.id(), entry.session.peer());
+        self.unconfirmed.remove(&peer);
+        self.stats.sessions_opened += 1;
+        if let Some(old) = self.peers.insert(peer, session).filter(|old| *old != session) {
+            // A peer that opens a second session has lost the first.
+            self.with_session(slot_of(old), Session::on_replaced);
+            self.after(slot_of(old), now);
+        }
+        let served: Vec<(AttemptId, Purpose)> = self
+            .attempts
+            .values()
+            .filter(|a| a.peer == Some(peer))
+            .map(|a| (a.id, a.purpose))
+            .collect();
+        let incoming = !served.iter().any(|(_, purpose)| *purpose == Purpose::Application);
+        self.events.push_back(Event::Connected { session, peer, incoming });
+        for (attempt, _) in served {
+            self.end_attempt(attempt, Ok(session));
+        }
+        self.enqueue(slot);
+    }
+
+    /// To be called after anything that may have changed a session.
+    pub(super) fn after(&mut self, slot: u32, now: Instant) {
+        let Some(entry) = self.slots.entry_mut(slot) else { return };
+        let (id, peer) = (entry.session.id(), entry.session.peer());
+        if !entry.eventful {
+            entry.eventful = true;
+            self.eventful.push_back(id);
+        }
+        if entry.session.is_ended() {
+            return self.retire(slot, now);
+        }
+        if entry.session.close_reason().is_some() && self.peers.get(&peer) == Some(&id) {
+            self.peers.remove(&peer);
+        }
+        self.rearm(slot, now);
+    }
+
+    /// Puts a session among those that may have something to send.
+    pub(super) fn enqueue(&mut self, slot: u32) {
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued) {
+            entry.queued = true;
+            self.ready.push_back(slot);
+        }
+    }
+
+    /// Sets a session's timer. A later time than the one set is left to when that fires.
+    pub(super) fn rearm(&mut self, slot: u32, now: Instant) {
+        let Some(entry) = self.slots.entry_mut(slot) else { return };
+        let Some(at) = entry.session.timeout() else { return };
+        let at = if at <= now { now + GRANULARITY } else { at };
+        if entry.armed.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        if let Some(armed) = entry.armed.replace(at) {
+            self.timers.remove(&(armed, Timer::Slot(slot)));
+        }
+        self.timers.insert((at, Timer::Slot(slot)));
+    }
+
+    pub(super) fn with_session(&mut self, slot: u32, change: impl FnOnce(&mut Session)) {
+        if let Some(entry) = self.slots.entry_mut(slot) {
+            change(&mut entry.session);
+            self.enqueue(slot);
+        }
+    }
+
+    /// How many handshakes of strangers are not finished.
+    pub(super) fn half_open(&self) -> usize {
+        self.unconfirmed.len() + self.half_xx
+    }
+
+    /// A session that the peer opened and has not confirmed.
+    pub(super) fn unconfirmed_with(&self, peer: &PeerId) -> Option<SessionId> {
+        self.unconfirmed.get(peer).copied()
+    }
+
+    /// A peer's newer handshake takes the place of its older one.
+    pub(super) fn forget_unconfirmed_with(&mut self, peer: &PeerId) {
+        if let Some(id) = self.unconfirmed.get(peer).copied() {
+            self.discard_slot(slot_of(id));
+        }
+    }
+
+    /// The time of a stranger's unfinished handshake is up.
+    pub(super) fn on_half_open_timeout(&mut self, slot: u32, now: Instant) {
+        let Some(Slot::HalfXx(half)) = self.slots.get_mut(slot) else { return };
+        if half.until <= now {
+            self.discard_slot(slot);
+        } else {
+            let until = half.until;
+            self.timers.insert((until, Timer::Slot(slot)));
+        }
+    }
+
+    /// Empties a slot, and forgets all that led to it.
+    pub(super) fn discard_slot(&mut self, slot: u32) -> Option<Box<Entry>> {
+        match self.slots.free(slot) {
+            Slot::Session(entry) => {
+                if let Some(armed) = entry.armed {
+                    self.timers.remove(&(armed, Timer::Slot(slot)));
+                }
+                if let Some(initiation) = &entry.initiation {
+                    self.initiations.remove(initiation);
+                }
+                let (id, peer) = (entry.session.id(), entry.session.peer());
+                if self.peers.get(&peer) == Some(&id) {
+                    self.peers.remove(&peer);
+                }
+                if self.unconfirmed.get(&peer) == Some(&id) {
+                    self.unconfirmed.remove(&peer);
+                }
+                Some(entry)
+            }
+            Slot::HalfXx(half) => {
+                self.half_xx -= 1;
+                self.initiations.remove(&half.initiation);
+                self.timers.remove(&(half.until, Timer::Slot(slot)));
+                None
+            }
+            Slot::Free | Slot::Reserved | Slot::Attempt(_) => None,
+        }
+    }
+
+    /// A session is over.
+    fn retire(&mut self, slot: u32, now: Instant) {
+        let Some(entry) = self.discard_slot(slot) else { return };
+        let id = entry.session.id();
+        if entry.announced {
+            if !entry.released {
+                self.ended.insert(id, Box::new(entry.session));
+            }
+            return;
+        }
+        // It never came to be: whoever stood back for it goes on.
+        let stood_back: Vec<AttemptId> = self
+            .attempts
+            .values()
+            .filter(|a| a.yielded == Some(id) || (a.slot == slot && matches!(a.stage, Stage::Finishing { .. })))
+            .map(|a| a.id)
+            .collect();
+        for attempt in stood_back {
+            self.restart_attempt(attempt, now);
+        }
+    }
+
+    pub(super) fn drop_as(&mut self, why: Dropped) {
+        self.stats.dropped.count(why);
+    }
+}

@@ -1,0 +1,83 @@
+//! No hello is taken twice: a bounded filter of MACs in two generations, and a window of wall time.
+//!
+//! A hello is fresh when its wall time is within [`WINDOW`] of ours, is not before the filter's *floor* (at
+//! first our own start) and its MAC is not remembered. A
+//! generation is dropped once the other one has lasted two windows or is full, and then the floor is raised to
+//! the newest wall time it held, so that what is forgotten is also too old.
+
+use std::collections::BTreeSet;
+
+use crate::{Duration, Instant, UnixTime};
+
+/// How far a hello's wall time may be from ours.
+pub const WINDOW: Duration = Duration::from_secs(5 * 60);
+
+/// Why a hello was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Its wall time is too far from ours, or before the floor.
+    Time,
+    /// It was taken before.
+    Replayed,
+}
+
+#[derive(Debug, Default)]
+struct Generation {
+    macs: BTreeSet<[u8; 16]>,
+    newest: UnixTime,
+}
+
+/// The filter.
+#[derive(Debug)]
+pub struct ReplayFilter {
+    current: Generation,
+    previous: Generation,
+    /// When `current` began.
+    since: Instant,
+    floor: UnixTime,
+    capacity: usize,
+}
+
+impl ReplayFilter {
+    /// A filter that takes nothing from before `start` and remembers `capacity` hellos a generation.
+    pub fn new(start: UnixTime, now: Instant, capacity: usize) -> Self {
+        Self {
+            current: Generation::default(),
+            previous: Generation::default(),
+            since: now,
+            floor: start,
+            capacity: capacity.max(1),
+        }
+    }
+
+    /// Whether a hello of that time and MAC would be taken.
+    pub fn check(&self, sent: UnixTime, mac: &[u8; 16], wall: UnixTime) -> Result<(), Stale> {
+        if sent.abs_diff(wall) > WINDOW || sent < self.floor {
+            return Err(Stale::Time);
+        }
+        match self.current.macs.contains(mac) || self.previous.macs.contains(mac) {
+            true => Err(Stale::Replayed),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes a hello that [`check`](Self::check) let pass.
+    pub fn remember(&mut self, sent: UnixTime, mac: [u8; 16], now: Instant) {
+        // A hello may be dated a window ahead, and stays fresh until a window after that.
+        let lasted = now.saturating_since(self.since) > 2 * WINDOW;
+        if lasted || self.current.macs.len() >= self.capacity {
+            let dropped = core::mem::replace(&mut self.previous, core::mem::take(&mut self.current));
+            // Also after a generation of full age: should our clock be set back, what is forgotten stays too old.
+            if !dropped.macs.is_empty() {
+                self.floor = self.floor.max(dropped.newest + Duration::from_millis(1));
+            }
+            self.since = now;
+        }
+        self.current.newest = self.current.newest.max(sent);
+        self.current.macs.insert(mac);
+    }
+}
+
+#[cfg(test)]
+#[path = "replay_tests.rs"]
+mod tests;

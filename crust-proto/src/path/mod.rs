@@ -1,0 +1,274 @@
+//! One way between the two ends of a session.
+//!
+//! A path is a *number*; its addresses are an attribute. It has a packet-number space, a replay window, RTT,
+//! loss detection and congestion control of its own. When packets of the path come from another address
+//! (a NAT rebound, the peer moved), that address is a *candidate* until it returned a challenge: data goes on
+//! to the old one, the candidate gets nothing but the challenge, and what is lost meanwhile is repeated. So
+//! whoever forwards or forges a packet's source gains nothing but a challenge.
+//!
+//! Until the peer's address is validated at all (at the responder, until the challenge in its first packet
+//! returns) no more than three times what came from it is sent to it (RFC 9000 §8.1).
+
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
+use crate::io::SocketId;
+use crate::recovery::{Received, Recovery, RecoveryConfig};
+use crate::streams;
+use crate::{Duration, Instant};
+
+/// How often a challenge is repeated before its address is given up.
+const MAX_CHALLENGES: u32 = 5;
+/// Sent is at most so many times what came from an address that is not validated (RFC 9000 §8.1).
+const AMPLIFICATION: u64 = 3;
+
+/// What a packet carried, to be remembered until its fate is known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Carried {
+    /// Content of the session's streams and messages.
+    Streams(streams::Sent),
+    /// An acknowledgement of the packets of a path up to `largest`.
+    Ack {
+        path: u32,
+        largest: u64,
+    },
+    Ping,
+    Challenge,
+    Datagram,
+}
+
+/// All that a packet carried.
+pub(crate) type Contents = SmallVec<[Carried; 4]>;
+
+/// A way between two addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) socket: SocketId,
+    pub(crate) remote: SocketAddr,
+    /// The local address that the peer's packets were sent to.
+    pub(crate) local: Option<IpAddr>,
+}
+
+/// A challenge under way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Challenge {
+    token: [u8; 8],
+    sent: u32,
+    next: Instant,
+}
+
+/// An address that packets of the path came from, not yet trusted.
+#[derive(Debug)]
+struct Candidate {
+    route: Route,
+    challenge: Challenge,
+    received: u64,
+    sent: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) number: u32,
+    pub(crate) route: Route,
+    pub(crate) recovery: Recovery<Contents>,
+    pub(crate) received: Received,
+    /// Probe packets or pings to send whatever the congestion window says.
+    pub(crate) ping: bool,
+    /// The size of our datagrams, in bytes.
+    pub(crate) datagram_size: usize,
+    /// A challenge to the present address, while it is not validated.
+    challenge: Option<Challenge>,
+    candidate: Option<Candidate>,
+    /// Challenges of the peer to be answered, each along the way it came.
+    responses: SmallVec<[([u8; 8], Route); 2]>,
+    unvalidated_received: u64,
+    unvalidated_sent: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+}
+
+/// What became of a returned challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validated {
+    /// It answers none of ours.
+    No,
+    /// The present address is validated.
+    Present,
+    /// The candidate is, and is the path's address now.
+    Moved { from: SocketAddr },
+}
+
+impl Path {
+    pub(crate) fn new(
+        number: u32,
+        route: Route,
+        datagram_size: usize,
+        config: &RecoveryConfig,
+        now: Instant,
+    ) -> Self {
+        Self {
+            number,
+            route,
+            recovery: Recovery::new(config, datagram_size, now),
+            received: Received::new(config.max_ack_delay),
+            ping: false,
+            datagram_size,
+            challenge: None,
+            candidate: None,
+            responses: SmallVec::new(),
+            unvalidated_received: 0,
+            unvalidated_sent: 0,
+            bytes_sent: 0,
+            bytes_received: 0,
+        }
+    }
+
+    /// Begins to validate the path's address, from which `received` bytes came; until then little is sent to it.
+    pub(crate) fn validate(&mut self, token: [u8; 8], received: u64, now: Instant) {
+        self.challenge = Some(Challenge { token, sent: 0, next: now });
+        self.unvalidated_received = received;
+    }
+
+    /// The peer's first packet came along `route`. Where that is another than its hello's, only what came from
+    /// there counts for its validation.
+    pub(crate) fn choose(&mut self, route: Route, len: usize) {
+        if route.remote != self.route.remote {
+            self.unvalidated_received = len as u64;
+        }
+        self.route = route;
+    }
+
+    /// An authenticated packet of this path came along `route`; `newest` if none with a higher number had come.
+    pub(crate) fn on_packet(
+        &mut self,
+        route: Route,
+        len: usize,
+        newest: bool,
+        token: impl FnOnce() -> [u8; 8],
+        now: Instant,
+    ) {
+        self.bytes_received += len as u64;
+        if route.remote == self.route.remote && route.socket == self.route.socket {
+            self.unvalidated_received += len as u64;
+            self.route.local = route.local;
+            if newest {
+                // The peer is where we believe it to be; a candidate was a detour.
+                self.candidate = None;
+            }
+            return;
+        }
+        match &mut self.candidate {
+            Some(candidate) if candidate.route.remote == route.remote => candidate.received += len as u64,
+            // Only the newest packet moves a path (RFC 9000 §9.3): older ones may be late ones from before.
+            _ if newest => {
+                let challenge = Challenge { token: token(), sent: 0, next: now };
+                self.candidate = Some(Candidate { route, challenge, received: len as u64, sent: 0 });
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer's challenge, which came along `route`, is to be answered there.
+    pub(crate) fn on_challenge(&mut self, token: [u8; 8], route: Route) {
+        // Two at a time are plenty: the present address and a candidate.
+        if self.responses.len() >= 2 {
+            self.responses.remove(0);
+        }
+        self.responses.push((token, route));
+    }
+
+    /// A challenge's answer came along `route`.
+    pub(crate) fn on_response(&mut self, token: [u8; 8], route: Route, now: Instant) -> Validated {
+        if self.challenge.is_some_and(|c| c.sent > 0 && c.token == token) {
+            self.challenge = None;
+            return Validated::Present;
+        }
+        let answered = |c: &mut Candidate| {
+            c.challenge.sent > 0 && c.challenge.token == token && c.route.remote == route.remote
+        };
+        let Some(candidate) = self.candidate.take_if(answered) else { return Validated::No };
+        let from = self.route.remote;
+        self.route = candidate.route;
+        self.challenge = None;
+        // RFC 9000 §9.4: only where but the port changed it is likely the same way through the network.
+        if from.ip() != self.route.remote.ip() {
+            self.recovery.on_path_changed(now);
+        }
+        Validated::Moved { from }
+    }
+
+    /// How many bytes may go to the present address now, as far as its validation is concerned.
+    pub(crate) fn allowance(&self) -> u64 {
+        match self.challenge {
+            Some(_) => (AMPLIFICATION * self.unvalidated_received).saturating_sub(self.unvalidated_sent),
+            None => u64::MAX,
+        }
+    }
+
+    pub(crate) fn on_transmit(&mut self, bytes: u64) {
+        self.bytes_sent += bytes;
+        self.unvalidated_sent += bytes;
+    }
+
+    /// The challenge to send to the present address, if one is due.
+    pub(crate) fn due_challenge(&mut self, now: Instant) -> Option<[u8; 8]> {
+        let pto = self.recovery.pto();
+        // The present address is all that we have: it is challenged for as long as the session lasts.
+        let challenge = self.challenge.as_mut()?;
+        challenge.due(now).then(|| challenge.take(now, pto))
+    }
+
+    /// A challenge or a response that must go to another address than the present one, alone in its packet.
+    pub(crate) fn due_elsewhere(&mut self, now: Instant, packet: u64) -> Option<(Route, Elsewhere)> {
+        let present = self.route;
+        if let Some(at) = self.responses.iter().position(|(_, route)| route.remote != present.remote) {
+            let (token, route) = self.responses.remove(at);
+            return Some((route, Elsewhere::Response(token)));
+        }
+        let pto = self.recovery.pto();
+        self.candidate.take_if(|c| c.challenge.sent >= MAX_CHALLENGES && c.challenge.due(now));
+        let candidate = self.candidate.as_mut().filter(|c| c.challenge.due(now))?;
+        if candidate.sent + packet > AMPLIFICATION * candidate.received {
+            return None;
+        }
+        candidate.sent += packet;
+        Some((candidate.route, Elsewhere::Challenge(candidate.challenge.take(now, pto))))
+    }
+
+    /// Takes a challenge of the peer to be answered at the present address.
+    pub(crate) fn due_response(&mut self) -> Option<[u8; 8]> {
+        let present = self.route.remote;
+        let at = self.responses.iter().position(|(_, route)| route.remote == present)?;
+        Some(self.responses.remove(at).0)
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        let candidate = self
+            .candidate
+            .as_ref()
+            .filter(|c| c.sent < AMPLIFICATION * c.received)
+            .map(|c| c.challenge.next);
+        let challenge = self.challenge.filter(|_| self.allowance() > 0).map(|c| c.next);
+        [candidate, challenge, self.recovery.timeout(), self.received.ack_deadline()].into_iter().flatten().min()
+    }
+}
+
+/// What goes to another address than the path's present one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Elsewhere {
+    Challenge([u8; 8]),
+    Response([u8; 8]),
+}
+
+impl Challenge {
+    fn due(&self, now: Instant) -> bool {
+        self.next <= now
+    }
+
+    fn take(&mut self, now: Instant, pto: Duration) -> [u8; 8] {
+        self.next = now + pto * (1 << self.sent.min(6));
+        self.sent += 1;
+        self.token
+    }
+}
