@@ -8,8 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crust_proto::streams::SendMessageError as NotSent;
 use crust_proto::{
-    CloseReason, Dir, Instant, Message, MessageId, PeerId, Priority, SendMessageFailure, SessionId, SessionStats,
-    StreamId,
+    CloseReason, Dir, Instant, Message, MessageId, PeerId, Priority, SendMessageFailure, SessionId,
+    SessionStats, StreamId,
 };
 
 use crate::error::{ConnectionError, SendDatagramError, SendMessageError};
@@ -158,12 +158,11 @@ impl Connection {
         let held = &*self.held;
         // Whatever becomes of this future, the note that somebody waits does not outlive it.
         let _note = AckNote { held, message };
-        let wait = held.until(Part::MessageAck(message), |state, _| {
-            match state.is_acked(held.session, message) {
+        let wait =
+            held.until(Part::MessageAck(message), |state, _| match state.is_acked(held.session, message) {
                 true => Poll::Ready(Ok(())),
                 false => state.pending(held.session),
-            }
-        });
+            });
         Ok(wait.await?)
     }
 
@@ -198,8 +197,7 @@ impl Connection {
     /// The size of the largest message that can be sent, in bytes.
     pub fn message_limit(&self) -> usize {
         let session = self.held.session;
-        self.held
-            .with(|state, now| state.engine.session_mut(session, now).map_or(0, |s| s.message_limit()))
+        self.held.with(|state, now| state.engine.session_mut(session, now).map_or(0, |s| s.message_limit()))
     }
 
     // Datagrams.
@@ -213,11 +211,13 @@ impl Connection {
     /// The next datagram. Those that nobody receives in time are dropped, oldest first.
     pub async fn recv_datagram(&self) -> Result<Bytes, ConnectionError> {
         let session = self.held.session;
-        let receive = move |state: &mut State, now| {
-            match state.engine.session_mut(session, now).and_then(|mut s| s.recv_datagram()) {
-                Some(datagram) => Poll::Ready(Ok(datagram)),
-                None => state.pending(session),
-            }
+        let receive = move |state: &mut State, now| match state
+            .engine
+            .session_mut(session, now)
+            .and_then(|mut s| s.recv_datagram())
+        {
+            Some(datagram) => Poll::Ready(Ok(datagram)),
+            None => state.pending(session),
         };
         self.held.until(Part::DatagramIn, receive).await
     }
@@ -335,10 +335,8 @@ impl State {
         now: Instant,
     ) -> Poll<Result<MessageId, SendMessageError>> {
         self.check_open(id)?;
-        let sent = self
-            .engine
-            .session_mut(id, now)
-            .map(|mut session| session.send_message(priority, data, notify));
+        let sent =
+            self.engine.session_mut(id, now).map(|mut session| session.send_message(priority, data, notify));
         self.notify();
         match sent {
             Some(Ok(message)) => {

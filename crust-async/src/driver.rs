@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crust_proto::{
-    Command, Config, Duration, Engine, Input, Instant, InterfaceAddr, Seed, SendFailure, SocketId, Transmit, UnixTime,
+    Command, Config, Duration, Engine, Input, Instant, InterfaceAddr, Seed, SendFailure, SocketId, Transmit,
+    UnixTime,
 };
 use zeroize::Zeroizing;
 
@@ -375,9 +376,7 @@ fn feed<'a, 'b: 'a>(
             for (buf, meta) in filled.by_ref() {
                 let RecvMeta { from, to, ecn, len, segment } = *meta;
                 let Some(data) = buf.get_mut(..len) else { continue };
-                state
-                    .engine
-                    .handle_input(Input::Datagrams { socket, from, to, ecn, segment, data }, now);
+                state.engine.handle_input(Input::Datagrams { socket, from, to, ecn, segment, data }, now);
                 fed += len;
                 if fed >= LOCK_BYTES {
                     break;
@@ -401,10 +400,8 @@ impl LastSend {
             Self::None => {}
             Self::Blocked(socket) => engine.handle_input(Input::Blocked { socket }, now),
             Self::Failed(transmit, cause) => {
-                engine.handle_input(
-                    Input::SendFailed { socket: transmit.socket, to: transmit.to, cause },
-                    now,
-                );
+                engine
+                    .handle_input(Input::SendFailed { socket: transmit.socket, to: transmit.to, cause }, now);
             }
         }
     }

@@ -76,7 +76,8 @@ fn a_file_without_a_key_is_an_error_and_stays_as_it_is() {
     let path = dir.path().join("key");
     let whole = load_or_create(&path).map(|key| key.to_key_file()).unwrap();
     let long = "#".repeat(10_000);
-    let cases: [&[u8]; 5] = [b"", b"hello", b"\xff\xfe\x00", long.as_bytes(), &whole.as_bytes()[..whole.len() - 5]];
+    let cases: [&[u8]; 5] =
+        [b"", b"hello", b"\xff\xfe\x00", long.as_bytes(), &whole.as_bytes()[..whole.len() - 5]];
     for content in cases {
         fs::write(&path, content).unwrap();
         let error = load_or_create(&path).unwrap_err();

@@ -69,14 +69,15 @@ mod waiters;
 
 pub use crust_proto as proto;
 pub use crust_proto::{
-    CloseReason, Config, ConnectError, Contact, Dir, EngineStats, Message, Network, PeerId, Priority, SecretKey,
-    SessionStats, StreamId, Target,
+    CloseReason, Config, ConnectError, Contact, Dir, EngineStats, Message, Network, PeerId, Priority,
+    SecretKey, SessionStats, StreamId, Target,
 };
 
 pub use builder::Builder;
 pub use connection::Connection;
 pub use error::{
-    AbandonError, ConnectionError, ReadError, ReadExactError, ReadToEndError, SendDatagramError, SendMessageError, WriteError,
+    AbandonError, ConnectionError, ReadError, ReadExactError, ReadToEndError, SendDatagramError,
+    SendMessageError, WriteError,
 };
 pub use events::{Events, NodeEvent};
 pub use node::{Connect, Destination, Node};

@@ -7,7 +7,8 @@ use core::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 
-use crust_proto::{Ecn, Hardware, InterfaceAddr, Transmit};
+use crust_proto::recovery::Ecn;
+use crust_proto::{Hardware, InterfaceAddr, Transmit};
 use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -62,7 +63,8 @@ impl UdpIo {
     {
         let mut raw = [quinn_udp::RecvMeta::default(); quinn_udp::BATCH_SIZE];
         let count = bufs.len().min(metas.len()).min(raw.len());
-        let (bufs, raw) = (bufs.get_mut(..count).unwrap_or_default(), raw.get_mut(..count).unwrap_or_default());
+        let (bufs, raw) =
+            (bufs.get_mut(..count).unwrap_or_default(), raw.get_mut(..count).unwrap_or_default());
         let received = self.state.recv(socket.into(), bufs, raw)?;
         for (meta, raw) in metas.iter_mut().zip(raw).take(received) {
             *meta = RecvMeta {

@@ -12,7 +12,8 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use crust_proto::{Duration, Ecn, Hardware, Instant, InterfaceAddr, Transmit, UnixTime};
+use crust_proto::recovery::Ecn;
+use crust_proto::{Duration, Hardware, Instant, InterfaceAddr, Transmit, UnixTime};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -106,12 +107,7 @@ pub trait UdpSocket: Send + 'static {
 
     /// Sends the datagrams that `transmit` describes and `data` holds (`data.len() == transmit.len`), all or
     /// none. While the socket takes no more it arranges for the task to be woken.
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        transmit: &Transmit,
-        data: &[u8],
-    ) -> Poll<io::Result<()>>;
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, data: &[u8]) -> Poll<io::Result<()>>;
 
     /// How many datagrams one [`poll_send`](Self::poll_send) takes at most. May sink to one when the system
     /// turns out not to be able.

@@ -144,9 +144,10 @@ impl SendStream {
         }
         let (session, stream) = (self.held.session(), self.id);
         let place = self.held.place(Part::Write(stream));
-        let result = self.held.shared().poll_at(cx, place, Ticket::SOLE, |state, now| {
-            state.write_stream(session, stream, data, now)
-        });
+        let result = self
+            .held
+            .shared()
+            .poll_at(cx, place, Ticket::SOLE, |state, now| state.write_stream(session, stream, data, now));
         if let Poll::Ready(Ok(written)) = result {
             self.written = self.written.saturating_add(u64::try_from(written).unwrap_or(u64::MAX));
         }

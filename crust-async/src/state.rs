@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::task::{Poll, Waker};
 
 use crust_proto::{
-    AttemptId, CloseReason, ConnectError, Dir, Engine, Event, Instant, MessageId, PeerId, Priority, SessionId, StreamId,
+    AttemptId, CloseReason, ConnectError, Dir, Engine, Event, Instant, MessageId, PeerId, Priority,
+    SessionId, StreamId,
 };
 
 use crate::ConnectionError;

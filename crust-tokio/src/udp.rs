@@ -46,12 +46,7 @@ impl UdpSocket for TokioUdpSocket {
         }
     }
 
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        transmit: &Transmit,
-        data: &[u8],
-    ) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, data: &[u8]) -> Poll<io::Result<()>> {
         loop {
             ready!(self.socket.poll_send_ready(cx))?;
             match self.socket.try_io(Interest::WRITABLE, || self.io.send(&self.socket, transmit, data)) {
