@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::io::SocketId;
 use crate::identity::PeerId;
+use crate::io::SocketId;
 use crate::streams::{Dir, MessageId, Priority, StreamId, Violation};
 
 /// A session, as the application names it. Never reused.
@@ -331,7 +331,8 @@ impl fmt::Display for Addresses<'_> {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no answer from {} in {:.1} s", Addresses(self), self.waited.as_secs_f32())?;
-        let unsendable = self.tried.iter().filter(|t| matches!(t.outcome, TriedOutcome::Unsendable(_))).count();
+        let unsendable =
+            self.tried.iter().filter(|t| matches!(t.outcome, TriedOutcome::Unsendable(_))).count();
         if unsendable > 0 {
             write!(f, "; {unsendable} of {} addresses cannot be sent to from here", self.tried.len())?;
         }
@@ -341,9 +342,9 @@ impl fmt::Display for NoAnswer {
                 let word = if ahead { "ahead of" } else { "behind" };
                 write!(f, "; this machine's clock is {} s {word} the peer's: set it", by.as_secs())
             }
-            (true, ClockDoubt::Unknown) => f.write_str(
-                "; the network secret differs; or a clock is wrong by more than five minutes",
-            ),
+            (true, ClockDoubt::Unknown) => {
+                f.write_str("; the network secret differs; or a clock is wrong by more than five minutes")
+            }
             (false, ClockDoubt::Unknown) => {
                 f.write_str("; the network name differs; or a clock is wrong by more than five minutes")
             }

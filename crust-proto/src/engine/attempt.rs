@@ -156,7 +156,8 @@ impl Attempt {
 
     /// The report of its failure.
     pub(super) fn failure(&self, network_secret: bool, now: Instant) -> ConnectError {
-        let tried = self.candidates.iter().map(|c| Tried { address: c.address, sent: c.sent, outcome: c.outcome });
+        let tried =
+            self.candidates.iter().map(|c| Tried { address: c.address, sent: c.sent, outcome: c.outcome });
         let report = NoAnswer {
             tried: tried.collect(),
             waited: now.saturating_since(self.started),

@@ -10,7 +10,9 @@ use super::slots::{Entry, Slot};
 use super::{Dropped, Engine, Timer};
 use crate::crypto::noise::{Handshake, HandshakeParams, Pattern, Role};
 use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId, TriedOutcome};
-use crate::handshake::envelope::{HELLO_OVERHEAD, HelloHead, HelloKey, HelloKind, MAX_HELLO, ReplyKind, ReplyTag, VERSION};
+use crate::handshake::envelope::{
+    HELLO_OVERHEAD, HelloHead, HelloKey, HelloKind, MAX_HELLO, ReplyKind, ReplyTag, VERSION,
+};
 use crate::handshake::params::{Addressing, AeadSet, Params, SessionToken};
 use crate::identity::{Contact, ContactError, PeerId};
 use crate::io::SocketId;
@@ -58,11 +60,13 @@ impl From<&Contact> for Target {
 impl Engine {
     /// Connects to the owner of a contact, after checking that it is of our network, not our own, and not expired.
     pub fn connect_contact(&mut self, contact: &Contact, now: Instant) -> Result<AttemptId, ConnectError> {
-        contact.check(&self.config.network, &self.peer_id(), self.wall_now(now)).map_err(|error| match error {
-            ContactError::OtherNetwork { .. } => ConnectError::OtherNetwork,
-            ContactError::Oneself => ConnectError::Oneself,
-            _ => ConnectError::Expired,
-        })?;
+        contact.check(&self.config.network, &self.peer_id(), self.wall_now(now)).map_err(
+            |error| match error {
+                ContactError::OtherNetwork { .. } => ConnectError::OtherNetwork,
+                ContactError::Oneself => ConnectError::Oneself,
+                _ => ConnectError::Expired,
+            },
+        )?;
         self.connect(contact.into(), now)
     }
 
@@ -105,7 +109,8 @@ impl Engine {
             return Err(ConnectError::TooManyAttempts);
         }
         let timeout = self.config.handshake.timeout;
-        self.begin(Purpose::Application, target.peer, candidates, timeout, now).ok_or(ConnectError::TooManyAttempts)
+        self.begin(Purpose::Application, target.peer, candidates, timeout, now)
+            .ok_or(ConnectError::TooManyAttempts)
     }
 
     /// Gives an attempt up. [`Event::Attempt`] says so, unless it has ended already.
@@ -187,7 +192,7 @@ impl Engine {
             self.params(attempt.slot, attempt.check, live, false).encode(&mut payload);
         }
         let mut noise = self.noise(pattern, Role::Initiator, attempt.peer.as_ref())?;
-        noise.set_ephemeral(&*self.ephemeral(&payload, now)).ok()?;
+        noise.set_ephemeral(&self.ephemeral(&payload, now)).ok()?;
         attempt.content.clear();
         noise.write_message(&payload, &mut attempt.content).ok()?;
         attempt.noise = Some(noise);
@@ -226,7 +231,8 @@ impl Engine {
                 attempt.next = attempt.deadline;
             }
         }
-        let next = if attempt.yielded.is_some() { attempt.deadline } else { attempt.next.min(attempt.deadline) };
+        let next =
+            if attempt.yielded.is_some() { attempt.deadline } else { attempt.next.min(attempt.deadline) };
         if let Some(armed) = attempt.armed.replace(next) {
             self.timers.remove(&(armed, Timer::Attempt(id)));
         }
@@ -236,7 +242,13 @@ impl Engine {
 
     /// Sends the attempt's present hello to one candidate, and the question who lives there where that is due.
     /// `limit`: the hello may not be longer.
-    fn greet_candidate(&mut self, attempt: &mut Attempt, at: usize, limit: Option<usize>, now: Instant) -> bool {
+    fn greet_candidate(
+        &mut self,
+        attempt: &mut Attempt,
+        at: usize,
+        limit: Option<usize>,
+        now: Instant,
+    ) -> bool {
         let Some(candidate) = attempt.candidates.get(at) else { return false };
         if candidate.outcome == TriedOutcome::NotMe {
             return false;
@@ -296,7 +308,8 @@ impl Engine {
         let cookie = candidate.cookie.unwrap_or_else(|| self.random.wire_array());
         let longest = limit.unwrap_or(MAX_HELLO).min(MAX_HELLO);
         let shortest = MIN_HELLO.min(longest / 2).max(HELLO_OVERHEAD + content.len()).min(longest);
-        let len = shortest + usize::try_from(self.random.wire_below((longest - shortest) as u64 + 1)).unwrap_or(0);
+        let len =
+            shortest + usize::try_from(self.random.wire_below((longest - shortest) as u64 + 1)).unwrap_or(0);
         let mut datagram = Vec::new();
         let sealed = key.seal_hello(&*self.config.provider, head, salt, cookie, content, len, &mut datagram);
         if sealed.is_err() || datagram.len() > longest {
@@ -371,7 +384,14 @@ impl Engine {
     }
 
     /// The second Noise message. `None` where it is not genuine; then nothing has changed.
-    fn on_response(&mut self, id: AttemptId, copy: &Copy, route: Route, content: &[u8], now: Instant) -> Option<()> {
+    fn on_response(
+        &mut self,
+        id: AttemptId,
+        copy: &Copy,
+        route: Route,
+        content: &[u8],
+        now: Instant,
+    ) -> Option<()> {
         let attempt = self.attempts.get(&id)?;
         if attempt.yielded.is_some() || !matches!(attempt.stage, Stage::Initiating(_)) {
             // A late copy's answer.
@@ -481,7 +501,8 @@ impl Engine {
         };
         let id = self.slots.name(slot);
         let aead = self.aeads().choose(params.aeads);
-        let established = Established { id, peer, side, token, send_secret, receive_secret, aead, params, route };
+        let established =
+            Established { id, peer, side, token, send_secret, receive_secret, aead, params, route };
         let provider = self.config.provider.clone();
         let session = Session::new(established, confirmed, self.transport.clone(), provider, now);
         self.slots.fill(slot, Box::new(Entry::new(session)));
@@ -524,10 +545,13 @@ impl Engine {
                 self.slots.free(attempt.slot);
             }
             // The session that it made, and that the peer never confirmed, goes with it.
-            Some(Slot::Session(entry)) if entry.session.is_unconfirmed() && attempt.yielded.is_none() => {
-                if matches!(attempt.stage, Stage::Finishing { .. }) && result.is_err() {
-                    self.discard_slot(attempt.slot);
-                }
+            Some(Slot::Session(entry))
+                if entry.session.is_unconfirmed()
+                    && attempt.yielded.is_none()
+                    && matches!(attempt.stage, Stage::Finishing { .. })
+                    && result.is_err() =>
+            {
+                self.discard_slot(attempt.slot);
             }
             _ => {}
         }
@@ -540,7 +564,8 @@ impl Engine {
     pub(super) fn restart_attempt(&mut self, id: AttemptId, now: Instant) {
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         attempt.yielded = None;
-        let owns_slot = matches!(self.slots.get_mut(attempt.slot), Some(Slot::Attempt(owner)) if *owner == id);
+        let owns_slot =
+            matches!(self.slots.get_mut(attempt.slot), Some(Slot::Attempt(owner)) if *owner == id);
         if !owns_slot {
             attempt.check = u32::from_be_bytes(self.random.wire_array());
             let Some(slot) = self.slots.take(attempt.check, Slot::Attempt(id)) else {
@@ -587,7 +612,8 @@ impl Engine {
                 && (local.ip() == address.ip()
                     || local.ip().is_unspecified()
                         && local.is_ipv4() == address.is_ipv4()
-                        && (address.ip().is_loopback() || self.interfaces.iter().any(|i| i.ip == address.ip())))
+                        && (address.ip().is_loopback()
+                            || self.interfaces.iter().any(|i| i.ip == address.ip())))
         })
     }
 
@@ -596,7 +622,9 @@ impl Engine {
         let same = |local: &SocketAddr| local.is_ipv4() == address.is_ipv4();
         let usable = |local: &SocketAddr| !local.ip().is_loopback() || address.ip().is_loopback();
         let found = self.sockets.iter().find(|(_, s)| s.local.is_some_and(|l| same(&l) && usable(&l)));
-        found.or_else(|| self.sockets.iter().find(|(_, s)| s.local.is_some_and(|l| same(&l)))).map(|(id, _)| *id)
+        found
+            .or_else(|| self.sockets.iter().find(|(_, s)| s.local.is_some_and(|l| same(&l))))
+            .map(|(id, _)| *id)
     }
 
     pub(super) const fn aeads(&self) -> AeadSet {
@@ -604,7 +632,13 @@ impl Engine {
     }
 
     /// What we tell a peer of a session in that slot.
-    pub(super) fn params(&self, slot: u32, check: u32, live_session: Option<SessionToken>, alive: bool) -> Params {
+    pub(super) fn params(
+        &self,
+        slot: u32,
+        check: u32,
+        live_session: Option<SessionToken>,
+        alive: bool,
+    ) -> Params {
         debug_assert!(slot < MAX_SLOT);
         let transport = &self.transport;
         Params {

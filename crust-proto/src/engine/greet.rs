@@ -36,9 +36,10 @@ impl Engine {
     /// A datagram that is no session's and no reply.
     pub(super) fn handle_stranger(&mut self, route: Route, datagram: &mut [u8], now: Instant) {
         let fits = |known: bool, kind| matches!(kind, HelloKind::InitiateKnown | HelloKind::Finish) == known;
-        let found = [(true, &self.hello_known), (false, &self.hello_unknown)].into_iter().find_map(|(known, key)| {
-            key.peek(datagram).filter(|head| fits(known, head.kind)).map(|head| (known, head))
-        });
+        let found =
+            [(true, &self.hello_known), (false, &self.hello_unknown)].into_iter().find_map(|(known, key)| {
+                key.peek(datagram).filter(|head| fits(known, head.kind)).map(|head| (known, head))
+            });
         let Some((known, head)) = found else { return self.drop_as(Dropped::Unknown) };
         if head.version != VERSION {
             return self.drop_as(Dropped::Version);
@@ -50,7 +51,7 @@ impl Engine {
         match fresh {
             Ok(()) => {}
             // To a network without a secret anybody may be told the time; but not by a node that is not asked.
-            Err(Stale::Time) if initiates && !self.config.network.secret().is_some() => {}
+            Err(Stale::Time) if initiates && self.config.network.secret().is_none() => {}
             Err(Stale::Time) => return self.drop_as(Dropped::Stale),
             Err(Stale::Replayed) => return self.drop_as(Dropped::Replayed),
         }
@@ -166,10 +167,8 @@ impl Engine {
         let live = params.live_session.is_some_and(|token| {
             self.peers.get(&peer).and_then(|id| self.slots.session(*id)).is_some_and(|s| *s.token() == token)
         });
-        if !live {
-            if let Err(why) = self.admit(&peer, asked, now) {
-                return self.drop_as(why);
-            }
+        if !live && let Err(why) = self.admit(&peer, asked, now) {
+            return self.drop_as(why);
         }
         let check = u32::from_be_bytes(self.random.wire_array());
         let slot = match live {
@@ -185,7 +184,7 @@ impl Engine {
         };
         let mut payload = Vec::new();
         self.params(slot, check, None, live).encode(&mut payload);
-        let armed = noise.set_ephemeral(&*self.ephemeral(&payload, now));
+        let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();
         if armed.is_err() || noise.write_message(&payload, &mut response).is_err() {
             if !live {
@@ -257,15 +256,14 @@ impl Engine {
         };
         let mut payload = Vec::new();
         self.params(slot, check, None, false).encode(&mut payload);
-        let armed = noise.set_ephemeral(&*self.ephemeral(&payload, now));
+        let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();
         if armed.is_err() || noise.write_message(&payload, &mut response).is_err() {
             self.slots.free(slot);
             return self.drop_as(Dropped::Unauthentic);
         }
         let until = now + HALF_XX;
-        let half =
-            HalfXx { noise, initiation, response: response.clone(), until, received: asked.len };
+        let half = HalfXx { noise, initiation, response: response.clone(), until, received: asked.len };
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Slot::HalfXx(Box::new(half));
         }
@@ -345,7 +343,8 @@ impl Engine {
             }
         }
         for slot in finishing {
-            if self.slots.entry_mut(slot).is_some_and(|e| e.session.is_unconfirmed() && e.session.id() != to) {
+            if self.slots.entry_mut(slot).is_some_and(|e| e.session.is_unconfirmed() && e.session.id() != to)
+            {
                 self.discard_slot(slot);
             }
         }

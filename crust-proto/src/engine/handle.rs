@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::slots::slot_of;
 use super::Engine;
+use super::slots::slot_of;
 use crate::Instant;
 use crate::event::SessionId;
 use crate::session::Session;
@@ -154,7 +154,8 @@ impl SessionMut<'_> {
         notify: bool,
     ) -> Result<MessageId, SendMessageFailure> {
         self.writing()?;
-        let result = self.change(|s| s.streams().send_message(priority, data, notify)).ok_or(SessionClosed)?;
+        let result =
+            self.change(|s| s.streams().send_message(priority, data, notify)).ok_or(SessionClosed)?;
         Ok(result?)
     }
 

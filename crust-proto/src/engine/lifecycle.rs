@@ -71,12 +71,8 @@ impl Engine {
             self.with_session(slot_of(old), Session::on_replaced);
             self.after(slot_of(old), now);
         }
-        let served: Vec<(AttemptId, Purpose)> = self
-            .attempts
-            .values()
-            .filter(|a| a.peer == Some(peer))
-            .map(|a| (a.id, a.purpose))
-            .collect();
+        let served: Vec<(AttemptId, Purpose)> =
+            self.attempts.values().filter(|a| a.peer == Some(peer)).map(|a| (a.id, a.purpose)).collect();
         let incoming = !served.iter().any(|(_, purpose)| *purpose == Purpose::Application);
         self.events.push_back(Event::Connected { session, peer, incoming });
         for (attempt, _) in served {
@@ -202,7 +198,9 @@ impl Engine {
         let stood_back: Vec<AttemptId> = self
             .attempts
             .values()
-            .filter(|a| a.yielded == Some(id) || (a.slot == slot && matches!(a.stage, Stage::Finishing { .. })))
+            .filter(|a| {
+                a.yielded == Some(id) || (a.slot == slot && matches!(a.stage, Stage::Finishing { .. }))
+            })
             .map(|a| a.id)
             .collect();
         for attempt in stood_back {

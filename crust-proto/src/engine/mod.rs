@@ -31,14 +31,15 @@ use zeroize::Zeroizing;
 use self::attempt::Attempt;
 pub use self::connect::Target;
 pub use self::handle::{
-    AbandonStreamError, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut, WriteStreamError,
+    AbandonStreamError, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut,
+    WriteStreamError,
 };
 use self::slots::Slots;
 pub use self::stats::{Dropped, EngineStats};
 use crate::config::{Config, TransportConfig};
 use crate::crypto::cookie::CookieJar;
-use crate::crypto::random::{Random, Seed};
 use crate::crypto::mask::{MaskKey, MaskKind};
+use crate::crypto::random::{Random, Seed};
 use crate::event::{AttemptId, Event, SessionId};
 use crate::handshake::envelope::{HelloKey, ReplyTag};
 use crate::handshake::rate::Rate;
@@ -262,7 +263,10 @@ impl Engine {
 
     /// Whether nothing is going on: no session, no attempt, nothing to send.
     pub fn is_idle(&self) -> bool {
-        self.slots.is_empty() && self.attempts.is_empty() && self.outbox.is_empty() && self.commands.is_empty()
+        self.slots.is_empty()
+            && self.attempts.is_empty()
+            && self.outbox.is_empty()
+            && self.commands.is_empty()
     }
 
     /// Tells the engine what happened outside.
@@ -330,7 +334,8 @@ impl Engine {
                     // Behind the others: sessions take turns, a batch each.
                     self.enqueue(slot);
                     self.rearm(slot, now);
-                    self.stats.datagrams_sent += transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
+                    self.stats.datagrams_sent +=
+                        transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
                     self.stats.bytes_sent += transmit.len as u64;
                     return Some(transmit);
                 }
@@ -427,10 +432,10 @@ impl Engine {
                 return self.handle_packet(head, &clear, route, ecn, datagram, now);
             }
         }
-        if let Some(tag) = datagram.first_chunk::<16>().filter(|_| !self.tags.is_empty()) {
-            if let Some(&attempt) = self.tags.get(tag) {
-                return self.handle_reply(attempt, *tag, route, datagram, now);
-            }
+        if let Some(tag) = datagram.first_chunk::<16>().filter(|_| !self.tags.is_empty())
+            && let Some(&attempt) = self.tags.get(tag)
+        {
+            return self.handle_reply(attempt, *tag, route, datagram, now);
         }
         self.handle_stranger(route, datagram, now);
     }

@@ -22,7 +22,12 @@ fn node(n: u8) -> Node {
 }
 
 /// Delivers everything at once until nothing moves, then lets the next timer fire; until `until` or `limit`.
-fn run(nodes: &mut [Node], now: &mut Instant, limit: Duration, mut until: impl FnMut(&mut [Node], Instant) -> bool) {
+fn run(
+    nodes: &mut [Node],
+    now: &mut Instant,
+    limit: Duration,
+    mut until: impl FnMut(&mut [Node], Instant) -> bool,
+) {
     let end = *now + limit;
     let mut buf = vec![0; 65536];
     while *now < end && !until(nodes, *now) {

@@ -75,7 +75,10 @@ pub struct Addressing {
 
 impl core::fmt::Debug for Addressing {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Addressing").field("mask", &self.mask).field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Addressing")
+            .field("mask", &self.mask)
+            .field("slot", &self.slot)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +101,7 @@ impl Params {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut tlv = TlvWriter::new(out);
         let mut buf = Zeroizing::new([0u8; 64]);
-        let addressing = scratch(&mut *buf, |w| {
+        let addressing = scratch(&mut buf, |w| {
             w.u8(match self.addressing.mask {
                 MaskKind::Aes256 => 1,
                 MaskKind::ChaCha20 => 2,
@@ -109,7 +112,7 @@ impl Params {
         });
         tlv.put(ADDRESSING, addressing);
         tlv.put(AEADS, if self.aeads.aes_256_gcm { &[1, 2] } else { &[1] });
-        let limits = scratch(&mut *buf, |w| {
+        let limits = scratch(&mut buf, |w| {
             let l = &self.limits;
             for v in [
                 l.max_data,
@@ -207,7 +210,7 @@ fn read_limits(r: &mut Reader<'_>) -> Result<StreamLimits, Malformed> {
     })
 }
 
-fn scratch<'b>(buf: &'b mut [u8; 64], fill: impl FnOnce(&mut Writer<'_>)) -> &'b [u8] {
+fn scratch(buf: &mut [u8; 64], fill: impl FnOnce(&mut Writer<'_>)) -> &[u8] {
     let mut w = Writer::new(buf);
     fill(&mut w);
     let len = w.len();

@@ -6,7 +6,15 @@ fn params() -> impl Strategy<Value = Params> {
     (
         (any::<bool>(), any::<[u8; 32]>(), 0..MAX_SLOT, any::<u32>()),
         (size(), size(), size(), size(), size(), size()),
-        (any::<bool>(), size(), 0u64..1 << 40, 0u64..16_000_000, 1200u16.., any::<Option<[u8; 16]>>(), any::<bool>()),
+        (
+            any::<bool>(),
+            size(),
+            0u64..1 << 40,
+            0u64..16_000_000,
+            1200u16..,
+            any::<Option<[u8; 16]>>(),
+            any::<bool>(),
+        ),
     )
         .prop_map(|(a, l, p)| Params {
             addressing: Addressing {
@@ -58,8 +66,12 @@ proptest! {
 
 #[test]
 fn the_receive_key_is_not_printed() {
-    let addressing =
-        Addressing { mask: MaskKind::Aes256, receive_key: Zeroizing::new([0xab; 32]), slot: 1, check: 0xabab };
+    let addressing = Addressing {
+        mask: MaskKind::Aes256,
+        receive_key: Zeroizing::new([0xab; 32]),
+        slot: 1,
+        check: 0xabab,
+    };
     assert!(!format!("{addressing:?}").contains("ab, "), "{addressing:?}");
     assert!(!format!("{addressing:?}").contains("171"), "{addressing:?}");
 }

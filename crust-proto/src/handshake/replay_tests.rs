@@ -44,10 +44,7 @@ fn what_is_too_old_too_new_or_from_before_the_start_is_not_taken() {
     assert_eq!(filter.check(START + (WINDOW - tick), &mac(1), wall), Err(Stale::Time));
     assert_eq!(filter.check(wall + WINDOW, &mac(1), wall), Ok(()));
     assert_eq!(filter.check(wall + (WINDOW + tick), &mac(1), wall), Err(Stale::Time));
-    assert_eq!(
-        filter.check(UnixTime::from_millis(START.as_millis() - 1), &mac(1), START),
-        Err(Stale::Time)
-    );
+    assert_eq!(filter.check(UnixTime::from_millis(START.as_millis() - 1), &mac(1), START), Err(Stale::Time));
 }
 
 #[test]

@@ -20,9 +20,10 @@ const CHECKSUM_SYMBOLS: usize = 6;
 /// A key and its checksum, in symbols.
 pub(super) const CHECKED_SYMBOLS: usize = KEY_SYMBOLS + CHECKSUM_SYMBOLS;
 
-/// What may stand between symbols: whatever a mail program, a terminal or a careful reader puts there.
+/// What may stand between symbols: whatever a chat, a mail program, a terminal or a careful reader puts
+/// there, seen or unseen (soft hyphen, zero-width space and joiners, word joiner, byte order mark).
 fn is_separator(c: char) -> bool {
-    c.is_whitespace() || c == '-'
+    c.is_whitespace() || matches!(c, '-' | '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
 }
 
 /// The characters of `text` that are no separators, each with its position, the first being 1.

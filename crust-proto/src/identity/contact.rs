@@ -3,9 +3,9 @@ use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
 
 use super::base32::{self, CONTACT_PREFIX, SECRET_PREFIX};
-use crate::crypto::hash::kdf;
 use super::{Network, NetworkTag, PeerId};
 use crate::UnixTime;
+use crate::crypto::hash::kdf;
 use crate::wire::codec::{Malformed, Reader};
 use crate::wire::tlv::{TlvWriter, canonical_addr, put_addr, read_addrs, set_once, tlvs, varint_value};
 
@@ -48,7 +48,7 @@ const EXPIRES: u64 = 5;
 /// 3 addresses; 4 an introducer, its id and then its addresses; 5 the time of expiry, in seconds since 1970.
 /// 1 and 2 are always there, 4 may repeat, unknown types are skipped. A contact is not signed: who hands it
 /// over can change it. A false one leads to no false peer, as the handshake proves the id, but it may name
-/// other computers' addresses; a dialler sends nothing larger or more often than it would for a true one.
+/// addresses of computers that have nothing to do with crust.
 ///
 /// # Text
 ///

@@ -344,7 +344,7 @@ proptest! {
     #[test]
     fn what_a_mail_program_puts_between_is_ignored(
         contact in contact(),
-        breaks in prop::collection::vec((any::<Index>(), select(vec!["\n", "\r\n", " ", "\t", "\u{a0}", "-"])), 0..20),
+        breaks in prop::collection::vec((any::<Index>(), select(vec!["\n", "\r\n", " ", "\t", "\u{a0}", "\u{200b}", "-"])), 0..20),
     ) {
         let mut text = contact.to_string();
         for (at, s) in breaks {

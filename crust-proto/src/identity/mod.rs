@@ -14,7 +14,7 @@
 //!
 //! Ids, key files and contacts are written in the same alphabet, Crockford's base 32: digits and letters
 //! without `i`, `l`, `o` and `u`. It may be typed in upper or lower case, `i` and `l` are read as `1`, `o`
-//! as `0`, and spaces, line breaks and hyphens between its symbols are ignored. All three carry a checksum
+//! as `0`, and spaces, line breaks, hyphens and what is invisible between its symbols are ignored. All three carry a checksum
 //! and none is mistaken for another.
 
 mod base32;

@@ -244,13 +244,13 @@ impl Path {
     }
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        let candidate = self
-            .candidate
-            .as_ref()
-            .filter(|c| c.sent < AMPLIFICATION * c.received)
-            .map(|c| c.challenge.next);
+        let candidate =
+            self.candidate.as_ref().filter(|c| c.sent < AMPLIFICATION * c.received).map(|c| c.challenge.next);
         let challenge = self.challenge.filter(|_| self.allowance() > 0).map(|c| c.next);
-        [candidate, challenge, self.recovery.timeout(), self.received.ack_deadline()].into_iter().flatten().min()
+        [candidate, challenge, self.recovery.timeout(), self.received.ack_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 

@@ -120,6 +120,7 @@ impl Keys {
         may
     }
 
+    #[allow(clippy::too_many_arguments, reason = "a packet, piece by piece, as it lies in the buffer")]
     pub(crate) fn open(
         &mut self,
         epoch_byte: u8,

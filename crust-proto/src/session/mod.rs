@@ -184,7 +184,8 @@ impl Session {
         provider: Arc<dyn CryptoProvider>,
         now: Instant,
     ) -> Self {
-        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, route } = established;
+        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, route } =
+            established;
         let addressing = &params.addressing;
         let keys = Keys::new(provider, aead, send_secret, receive_secret, config.key_update_after);
         let recovery = RecoveryConfig {

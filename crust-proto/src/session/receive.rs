@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::{CLOSE_CONFIRMED, KEYS_USED_UP, MAX_REASON, Session, State};
+use crate::Instant;
 use crate::crypto::TAG_LEN;
 use crate::event::{CloseReason, Misbehaviour, PROTOCOL_CODES};
 use crate::path::{Carried, Contents, Route, Validated};
@@ -12,7 +13,6 @@ use crate::streams::Side;
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Ack, Frame};
 use crate::wire::packet::{HEAD_LEN, Head};
-use crate::Instant;
 
 /// For so many probe timeouts the peer's CLOSE is confirmed as often as it comes. It comes with growing pauses;
 /// this outlasts the first few of them.
@@ -107,7 +107,13 @@ impl Session {
         if confirmed { PacketFate::Confirmed } else { PacketFate::Taken }
     }
 
-    fn on_frame(&mut self, at: usize, frame: &Frame<'_>, route: Route, now: Instant) -> Result<(), Misbehaviour> {
+    fn on_frame(
+        &mut self,
+        at: usize,
+        frame: &Frame<'_>,
+        route: Route,
+        now: Instant,
+    ) -> Result<(), Misbehaviour> {
         if let Frame::Close { code, reason } = *frame {
             self.on_close(code, reason, now);
             return Ok(());
@@ -234,4 +240,3 @@ impl Session {
         self.state = State::Draining { until: drained, confirm: true };
     }
 }
-

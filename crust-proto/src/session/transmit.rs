@@ -1,6 +1,7 @@
 //! Packets out: what is due, on which path, in how many equal segments.
 
 use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
+use crate::Instant;
 use crate::event::CloseReason;
 use crate::io::{SocketId, Transmit};
 use crate::path::{Carried, Contents, Elsewhere, Route};
@@ -8,7 +9,6 @@ use crate::recovery::Permit;
 use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
 use crate::wire::packet::{self, HEAD_LEN, Head, MAX_PACKET_NUMBER, MIN_PACKET};
-use crate::Instant;
 
 /// What a session has to send.
 #[derive(Clone, Copy, Debug)]
@@ -51,10 +51,10 @@ impl Session {
                 blocked = Some(path.route.socket);
                 continue;
             }
-            if let Some((route, what)) = path.due_elsewhere(now, MIN_PACKET as u64 + 9) {
-                if let Some(transmit) = self.send_elsewhere(at, route, what, buf, now) {
-                    return Polled::Transmit(transmit);
-                }
+            if let Some((route, what)) = path.due_elsewhere(now, MIN_PACKET as u64 + 9)
+                && let Some(transmit) = self.send_elsewhere(at, route, what, buf, now)
+            {
+                return Polled::Transmit(transmit);
             }
             if let Some(transmit) = self.send_batch(at, buf, max_segments, now) {
                 return Polled::Transmit(transmit);
@@ -64,7 +64,13 @@ impl Session {
     }
 
     /// Full packets back to back, for as long as there is content, window and room.
-    fn send_batch(&mut self, at: usize, buf: &mut [u8], max_segments: usize, now: Instant) -> Option<Transmit> {
+    fn send_batch(
+        &mut self,
+        at: usize,
+        buf: &mut [u8],
+        max_segments: usize,
+        now: Instant,
+    ) -> Option<Transmit> {
         self.keys.update_if_worn();
         let path = self.paths.get_mut(at)?;
         let mut budget = match path.recovery.permit(now, path.datagram_size) {
@@ -87,7 +93,9 @@ impl Session {
         while count < max_segments.max(1) {
             let Some(room) = buf.get_mut(total..).filter(|room| room.len() >= segment) else { break };
             let Some(room) = room.get_mut(..segment) else { break };
-            if allowance < segment.min(MIN_PACKET + 64) || self.paths.get(at)?.recovery.next_packet_number() >= MAX_PACKET_NUMBER {
+            if allowance < segment.min(MIN_PACKET + 64)
+                || self.paths.get(at)?.recovery.next_packet_number() >= MAX_PACKET_NUMBER
+            {
                 break;
             }
             let size_limit = segment.min(allowance);
@@ -129,14 +137,28 @@ impl Session {
     }
 
     /// Writes, seals and records one packet of path `at`. `data`: whether the congestion window has room.
-    fn write_packet(&mut self, at: usize, room: &mut [u8], data: bool, first: bool, now: Instant) -> Option<usize> {
+    fn write_packet(
+        &mut self,
+        at: usize,
+        room: &mut [u8],
+        data: bool,
+        first: bool,
+        now: Instant,
+    ) -> Option<usize> {
         let body = room.get_mut(HEAD_LEN..)?;
         let end = body.len().checked_sub(crate::crypto::TAG_LEN)?;
         let draft = self.draft(at, Writer::new(body.get_mut(..end)?), data, first, now)?;
         self.seal_packet(at, room, draft, now)
     }
 
-    fn draft(&mut self, at: usize, mut w: Writer<'_>, data: bool, first: bool, now: Instant) -> Option<Draft> {
+    fn draft(
+        &mut self,
+        at: usize,
+        mut w: Writer<'_>,
+        data: bool,
+        first: bool,
+        now: Instant,
+    ) -> Option<Draft> {
         let full = self.paths.get(at)?.datagram_size - MIN_PACKET;
         let mut contents = Contents::new();
         let mut eliciting = false;
