@@ -12,7 +12,7 @@ use crust_async::{
     CloseReason, ConnectError, Connection, NodeEvent, Priority, ReadError, ReadExactError, ReadToEndError,
     SendMessageError, WriteError,
 };
-use world::{Pair, World, dropped_until_ready};
+use world::{Pair, World};
 
 /// `len` bytes that tell their place.
 fn pattern(len: usize) -> Vec<u8> {
@@ -60,47 +60,36 @@ fn dropping_every_future_at_every_poll_loses_nothing_and_doubles_nothing() {
         let b = limit_streams(world.builder()).bind().await.unwrap();
         let contact = b.contact();
         let ab = a.connect(contact).await.unwrap();
-        let ba = dropped_until_ready(&world, || b.accept()).await.unwrap();
+        let ba = dropped_until_ready!(world, b.accept()).unwrap();
         let data = pattern(50_000);
 
         const STREAMS: usize = 20;
         const MESSAGES: usize = 60;
         let streams = async {
             for _ in 0..STREAMS {
-                let mut send = dropped_until_ready(&world, || ab.open_uni()).await.unwrap();
+                let mut send = dropped_until_ready!(world, ab.open_uni()).unwrap();
                 let mut rest = &data[..];
                 while !rest.is_empty() {
-                    let written = dropped_until_ready(&world, || send.write(rest)).await.unwrap();
+                    let written = dropped_until_ready!(world, send.write(rest)).unwrap();
                     rest = &rest[written..];
                 }
-                dropped_until_ready(&world, || send.finished()).await.unwrap();
+                dropped_until_ready!(world, send.finished()).unwrap();
             }
         };
         let messages = async {
             for i in 0..MESSAGES {
                 let message = [i as u8; 3_000];
-                dropped_until_ready(&world, || ab.send_message(Priority::default(), &message)).await.unwrap();
+                dropped_until_ready!(world, ab.send_message(Priority::default(), &message)).unwrap();
             }
         };
         let read_streams = async {
             for i in 0..STREAMS {
-                let mut recv = dropped_until_ready(&world, || ba.accept_uni()).await.unwrap();
+                let mut recv = dropped_until_ready!(world, ba.accept_uni()).unwrap();
                 let got = match i % 3 {
-                    0 => dropped_until_ready(&world, || recv.read_to_end(50_000)).await.unwrap(),
+                    0 => dropped_until_ready!(world, recv.read_to_end(50_000)).unwrap(),
                     1 => {
-                        // Each try starts anew and none may lose what the one before had read.
                         let mut got = vec![0; 50_000];
-                        loop {
-                            let polled = {
-                                let mut future = std::pin::pin!(recv.read_exact(&mut got));
-                                std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-                            };
-                            match polled {
-                                Poll::Ready(result) => break result.unwrap(),
-                                // What is put back does not free the window: read it out.
-                                Poll::Pending => world.sleep(Duration::from_millis(1)).await,
-                            }
-                        }
+                        dropped_until_ready!(world, recv.read_exact(&mut got)).unwrap();
                         assert_eq!(recv.read(&mut [0]).await.unwrap(), 0);
                         got
                     }
@@ -108,16 +97,7 @@ fn dropping_every_future_at_every_poll_loses_nothing_and_doubles_nothing() {
                         let mut got = Vec::new();
                         let mut buf = [0; 777];
                         loop {
-                            let read = loop {
-                                let polled = {
-                                    let mut future = std::pin::pin!(recv.read(&mut buf));
-                                    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-                                };
-                                match polled {
-                                    Poll::Ready(result) => break result.unwrap(),
-                                    Poll::Pending => world.sleep(Duration::from_millis(1)).await,
-                                }
-                            };
+                            let read = dropped_until_ready!(world, recv.read(&mut buf)).unwrap();
                             if read == 0 {
                                 break got;
                             }
@@ -130,7 +110,7 @@ fn dropping_every_future_at_every_poll_loses_nothing_and_doubles_nothing() {
         };
         let read_messages = async {
             for i in 0..MESSAGES {
-                let message = dropped_until_ready(&world, || ba.recv_message()).await.unwrap();
+                let message = dropped_until_ready!(world, ba.recv_message()).unwrap();
                 assert_eq!(message.data, [i as u8; 3_000]);
             }
         };

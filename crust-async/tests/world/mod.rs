@@ -373,16 +373,19 @@ impl Drop for UdpEnd {
     }
 }
 
-/// Polls what `make` makes once and drops it, again and again, until one is ready at its first poll.
-pub async fn dropped_until_ready<F: Future>(world: &World, mut make: impl FnMut() -> F) -> F::Output {
-    loop {
-        let once = {
-            let mut future = std::pin::pin!(make());
-            std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-        };
-        match once {
-            Poll::Ready(value) => return value,
-            Poll::Pending => world.sleep(Duration::from_millis(1)).await,
+/// Makes a future, polls it once and drops it, again and again, until one is ready at its first poll.
+#[macro_export]
+macro_rules! dropped_until_ready {
+    ($world:expr, $future:expr) => {
+        loop {
+            let once = {
+                let mut future = std::pin::pin!($future);
+                std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+            };
+            match once {
+                Poll::Ready(value) => break value,
+                Poll::Pending => $world.sleep(Duration::from_millis(1)).await,
+            }
         }
-    }
+    };
 }
