@@ -107,12 +107,13 @@ impl Engine {
         if candidates.is_empty() {
             return Err(ConnectError::NoAddress);
         }
+        let calls: usize = self.attempts.values().map(|a| a.waiters.len()).sum();
+        if self.shut_down || calls >= self.config.handshake.max_attempts {
+            return Err(ConnectError::TooManyAttempts);
+        }
         let under_way = target.peer.and_then(|peer| self.application_attempt(&peer));
         if let Some(id) = under_way {
             return self.join(id, candidates, now).ok_or(ConnectError::TooManyAttempts);
-        }
-        if self.shut_down || self.attempts.len() >= self.config.handshake.max_attempts {
-            return Err(ConnectError::TooManyAttempts);
         }
         let timeout = self.config.handshake.timeout;
         self.begin(Purpose::Application, target.peer, candidates, timeout, now)
@@ -355,6 +356,10 @@ impl Engine {
         let sealed = key.seal_hello(&*self.config.provider, head, salt, cookie, content, len, &mut datagram);
         if sealed.is_err() || datagram.len() > longest {
             return;
+        }
+        if let (HelloKind::InitiateUnknown | HelloKind::WhoIs, Some(mac)) = (kind, datagram.last_chunk()) {
+            // Should it be sent back to us some day, it was taken before.
+            self.replay.remember(head.wall, *mac, now);
         }
         candidate.sent += 1;
         let remote = candidate.address;

@@ -38,6 +38,7 @@ use self::slots::Slots;
 pub use self::stats::{Dropped, EngineStats};
 use crate::config::{Config, TransportConfig};
 use crate::crypto::cookie::CookieJar;
+use crate::crypto::hash::hash;
 use crate::crypto::mask::{MaskKey, MaskKind};
 use crate::crypto::random::{Random, Seed};
 use crate::event::{AttemptId, Event, SessionId};
@@ -146,6 +147,8 @@ impl Engine {
     pub fn new(config: Config, seed: Seed, now: Instant, wall: UnixTime) -> Self {
         let secret = config.secret_key.expose();
         let mut random = Random::new(seed, &[secret, &wall.as_millis().to_be_bytes()]);
+        // What is seen on the wire must not repeat either, should a seed be used twice: salts lead to keys.
+        random.mix(&hash(&[secret, &wall.as_millis().to_be_bytes()]));
         let receive_key = random.secret_key("receive key", &[]);
         let receive_kind = if config.hardware.aes { MaskKind::Aes256 } else { MaskKind::ChaCha20 };
         let me = config.secret_key.peer_id();

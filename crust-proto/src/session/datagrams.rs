@@ -16,7 +16,7 @@ pub(crate) struct Datagrams {
     readable: bool,
 }
 
-/// What a datagram costs besides its content, so that empty ones fill a queue too.
+/// A queue holds no more datagrams than fit its limit at this size, so that empty ones fill it too.
 const ITEM: usize = 64;
 
 #[derive(Debug)]
@@ -33,10 +33,10 @@ impl Queue {
     }
 
     fn push(&mut self, data: Bytes) {
-        self.bytes += data.len() + ITEM;
+        self.bytes += data.len();
         self.items.push_back(data);
         // The newest always stays, however large.
-        while self.bytes > self.limit && self.items.len() > 1 {
+        while (self.bytes > self.limit || self.items.len() > self.limit / ITEM) && self.items.len() > 1 {
             self.pop();
             self.dropped += 1;
         }
@@ -44,7 +44,7 @@ impl Queue {
 
     fn pop(&mut self) -> Option<Bytes> {
         let data = self.items.pop_front()?;
-        self.bytes -= data.len() + ITEM;
+        self.bytes -= data.len();
         Some(data)
     }
 }

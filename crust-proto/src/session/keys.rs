@@ -105,10 +105,9 @@ impl Keys {
     }
 
     /// Begins the next epoch if the present one is worn and the peer has been heard in it.
-    pub(crate) fn update_if_worn(&mut self) {
-        if self.sealed >= self.update_after {
-            self.update();
-        }
+    /// Whether it did.
+    pub(crate) fn update_if_worn(&mut self) -> bool {
+        self.sealed >= self.update_after && self.update()
     }
 
     /// Begins the next epoch now, if it may begin.

@@ -74,7 +74,9 @@ impl Session {
         max_segments: usize,
         now: Instant,
     ) -> Option<Transmit> {
-        self.keys.update_if_worn();
+        if self.keys.update_if_worn() {
+            self.key_updates += 1;
+        }
         let path = self.paths.get_mut(at)?;
         let mut budget = match path.recovery.permit(now, path.datagram_size) {
             Permit::Now { bytes } => bytes,

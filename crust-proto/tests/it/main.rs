@@ -1,0 +1,15 @@
+//! Whole nodes against each other, over a network in memory.
+
+mod net;
+
+mod app;
+mod datagrams;
+mod determinism;
+mod handshake;
+mod hostile;
+mod messages;
+mod migration;
+mod restart;
+mod session;
+mod streams;
+mod uniformity;

@@ -1,0 +1,356 @@
+//! A session's life between handshake and end: alive while idle, closed with words, found dead in time.
+
+use bytes::Bytes;
+use crust_proto::{CloseReason, Dir, Duration, Event, Priority, SessionClosed, SessionId};
+
+use crate::app::content;
+use crate::net::{Link, Net, Setup, seeds};
+
+fn patient(setup: &mut Setup) {
+    setup.config.handshake.timeout = Duration::from_secs(120);
+}
+
+fn pair(net: &mut Net, change: impl Fn(&mut Setup)) -> [(usize, SessionId); 2] {
+    let (a, b) = (net.add_with(&change), net.add_with(&change));
+    let (at_a, at_b) = net.connect(a, b);
+    [(a, at_a), (b, at_b)]
+}
+
+fn by_peer(code: u64, reason: &'static [u8]) -> Option<CloseReason> {
+    Some(CloseReason::ByPeer { code, reason: Bytes::from_static(reason) })
+}
+
+#[test]
+fn keep_alives_keep_an_idle_session() {
+    let mut net = Net::new(1);
+    let [a, b] = pair(&mut net, |_| {});
+    net.settle();
+    let before = net.sent;
+    net.run_for(Duration::from_secs(600));
+    assert_eq!((net.closed(a.0, a.1), net.closed(b.0, b.1)), (None, None));
+    let sent = net.sent - before;
+    // One every 15 s from either side and its acknowledgement, at most.
+    assert!((40..=160).contains(&sent), "{sent} datagrams in ten minutes");
+}
+
+#[test]
+fn no_nat_forgets_a_mapping_in_between() {
+    let mut net = Net::new(2);
+    let [a, b] = pair(&mut net, |_| {});
+    net.wire = Some(Vec::new());
+    net.run_for(Duration::from_secs(300));
+    for (node, _) in [a, b] {
+        let address = net.address(node);
+        let times: Vec<_> = net.wire.iter().flatten().filter(|w| w.from == address).map(|w| w.at).collect();
+        assert!(times.len() > 10);
+        let gap = times.windows(2).map(|w| w[1].saturating_since(w[0])).max();
+        assert!(gap < Some(Duration::from_secs(25)), "silent for {gap:?}");
+    }
+}
+
+#[test]
+fn without_keep_alives_an_idle_session_ends_on_both_sides() {
+    let mut net = Net::new(3);
+    let [a, b] = pair(&mut net, |setup| {
+        setup.config.transport.keep_alive = None;
+        setup.config.transport.idle_timeout = Duration::from_secs(30);
+    });
+    let idle = Duration::from_secs(30);
+    net.run_for(Duration::from_secs(29));
+    assert_eq!((net.closed(a.0, a.1), net.closed(b.0, b.1)), (None, None));
+    net.run_for(Duration::from_secs(4));
+    assert_eq!(net.closed(a.0, a.1), Some(CloseReason::TimedOut(idle)));
+    assert_eq!(net.closed(b.0, b.1), Some(CloseReason::TimedOut(idle)));
+}
+
+#[test]
+fn the_lower_idle_timeout_counts_on_both_sides() {
+    let mut net = Net::new(4);
+    let with = |seconds| {
+        move |setup: &mut Setup| {
+            setup.config.transport.keep_alive = None;
+            setup.config.transport.idle_timeout = Duration::from_secs(seconds);
+        }
+    };
+    let (a, b) = (net.add_with(with(100)), net.add_with(with(20)));
+    let (at_a, at_b) = net.connect(a, b);
+    net.run_for(Duration::from_secs(25));
+    let end = Some(CloseReason::TimedOut(Duration::from_secs(20)));
+    assert_eq!((net.closed(a, at_a), net.closed(b, at_b)), (end.clone(), end));
+}
+
+#[test]
+fn one_sides_keep_alives_are_enough() {
+    let mut net = Net::new(5);
+    let (a, b) = (net.add(), net.add_with(|setup| setup.config.transport.keep_alive = None));
+    let (at_a, at_b) = net.connect(a, b);
+    net.run_for(Duration::from_secs(600));
+    assert_eq!((net.closed(a, at_a), net.closed(b, at_b)), (None, None));
+}
+
+#[test]
+fn close_reaches_the_peer_with_code_and_reason_though_much_is_lost() {
+    seeds(100, |seed| {
+        let mut net = Net::stormy(seed);
+        let [a, b] = pair(&mut net, patient);
+        net.session(a.0, a.1).close(4711, b"that was all");
+        net.run_for(Duration::from_secs(120));
+        assert_eq!(net.closed(a.0, a.1), Some(CloseReason::Here { code: 4711 }));
+        assert_eq!(net.closed(b.0, b.1), by_peer(4711, b"that was all"));
+        for (node, session) in [a, b] {
+            let ends = net.events(node).iter().filter(|e| matches!(e, Event::Closed { .. })).count();
+            assert_eq!(ends, 1);
+            net.release(node, session);
+        }
+        net.run_for(Duration::from_secs(120));
+        assert!([a, b].iter().all(|(node, _)| net.nodes[*node].engine.is_idle()), "nothing is left");
+    });
+}
+
+#[test]
+fn a_close_whose_first_copies_are_lost_arrives() {
+    let mut net = Net::new(6);
+    let [a, b] = pair(&mut net, |_| {});
+    net.settle();
+    net.lose = (net.sent + 1..net.sent + 4).collect();
+    net.session(a.0, a.1).close(1, b"bye");
+    net.run_until("the peer hears", |net| net.closed(b.0, b.1).is_some());
+    assert_eq!(net.closed(b.0, b.1), by_peer(1, b"bye"));
+}
+
+#[test]
+fn both_may_close_at_once() {
+    seeds(20, |seed| {
+        let mut net = Net::stormy(seed);
+        let [a, b] = pair(&mut net, patient);
+        net.session(a.0, a.1).close(1, b"a");
+        net.session(b.0, b.1).close(2, b"b");
+        net.run_for(Duration::from_secs(120));
+        assert_eq!(net.closed(a.0, a.1), Some(CloseReason::Here { code: 1 }));
+        assert_eq!(net.closed(b.0, b.1), Some(CloseReason::Here { code: 2 }));
+    });
+}
+
+#[test]
+fn a_closed_session_takes_nothing_and_gives_what_had_arrived() {
+    let mut net = Net::new(7);
+    let [a, b] = pair(&mut net, |_| {});
+    let stream = net.session(a.0, a.1).open(Dir::Uni).expect("open").expect("there may be one");
+    net.session(a.0, a.1).write(stream, b"last words").expect("room");
+    net.session(a.0, a.1).send_message(Priority::default(), b"a last message", false).expect("room");
+    net.session(a.0, a.1).send_datagram(b"a last datagram").expect("not too large");
+    net.run_for(Duration::from_secs(1));
+    net.session(a.0, a.1).close(0, b"");
+    net.run_until("the peer hears", |net| net.closed(b.0, b.1).is_some());
+    let mut session = net.session(b.0, b.1);
+    let stream = session.accept(Dir::Uni).expect("it had arrived");
+    let mut buffer = [0; 100];
+    assert_eq!(session.read(stream, &mut buffer), Ok(10));
+    assert_eq!(&buffer[..10], b"last words");
+    assert_eq!(session.read(stream, &mut buffer), Err(SessionClosed.into()));
+    assert_eq!(session.recv_message().map(|m| m.data), Some(b"a last message".to_vec()));
+    assert_eq!(session.recv_datagram().as_deref(), Some(&b"a last datagram"[..]));
+    for (node, at) in [a, b] {
+        let mut session = net.session(node, at);
+        assert!(session.open(Dir::Bi).is_err());
+        assert_eq!(session.write(stream, b"more"), Err(SessionClosed.into()));
+        assert!(session.send_message(Priority::default(), b"more", false).is_err());
+        assert!(session.send_datagram(b"more").is_err());
+    }
+}
+
+#[test]
+fn a_graceful_close_delivers_everything_first() {
+    seeds(60, |seed| {
+        let mut net = Net::stormy(seed);
+        if net.weather.rate.is_some() {
+            net.weather.rate = Some(200_000);
+        }
+        let [a, b] = pair(&mut net, |setup| {
+            patient(setup);
+            setup.config.transport.linger = Duration::from_secs(300);
+        });
+        let stream = net.session(a.0, a.1).open(Dir::Uni).expect("open").expect("there may be one");
+        let data = content(seed, net.rng.below(100_000));
+        assert_eq!(net.session(a.0, a.1).write(stream, &data), Ok(data.len()));
+        net.session(a.0, a.1).finish(stream).expect("may be finished");
+        let message = content(seed + 1, net.rng.below(100_000));
+        net.session(a.0, a.1).send_message(Priority::LOWEST, &message, false).expect("room");
+        net.session(a.0, a.1).finish_and_close(9, b"done");
+        assert!(net.session(a.0, a.1).send_message(Priority::LOWEST, b"too late", false).is_err());
+        net.run_until("the peer hears", |net| net.closed(b.0, b.1).is_some());
+        assert_eq!(net.closed(b.0, b.1), by_peer(9, b"done"));
+        let mut session = net.session(b.0, b.1);
+        let stream = session.accept(Dir::Uni).expect("it arrived");
+        let mut read = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = session.read(stream, &mut buffer) {
+            read.extend_from_slice(&buffer[..n]);
+        }
+        assert!(read == data, "{} of {} bytes", read.len(), data.len());
+        assert_eq!(session.recv_message().map(|m| m.data), Some(message));
+        net.run_until("the closer too", |net| net.closed(a.0, a.1).is_some());
+        assert_eq!(net.closed(a.0, a.1), Some(CloseReason::Here { code: 9 }));
+    });
+}
+
+#[test]
+fn a_graceful_close_does_not_wait_for_ever() {
+    let mut net = Net::new(8);
+    let [a, b] = pair(&mut net, |_| {});
+    net.set_weather(Link { blocked: true, ..Link::default() });
+    net.session(a.0, a.1).send_message(Priority::default(), b"into the void", false).expect("room");
+    net.session(a.0, a.1).finish_and_close(9, b"done");
+    let linger = net.nodes[a.0].config.transport.linger;
+    net.run_for(linger / 2);
+    assert_eq!(net.closed(a.0, a.1), None);
+    net.run_for(linger);
+    assert_eq!(net.closed(a.0, a.1), Some(CloseReason::Here { code: 9 }));
+}
+
+#[test]
+fn releasing_an_open_session_closes_it() {
+    let mut net = Net::new(9);
+    let [a, b] = pair(&mut net, |_| {});
+    net.release(a.0, a.1);
+    net.run_until("the peer hears", |net| net.closed(b.0, b.1).is_some());
+    assert_eq!(net.closed(b.0, b.1), by_peer(0, b""));
+    net.release(b.0, b.1);
+    net.run_for(Duration::from_secs(120));
+    assert!(net.nodes[a.0].engine.is_idle() && net.nodes[b.0].engine.is_idle());
+}
+
+#[test]
+fn shutdown_closes_all_and_says_when_all_is_said() {
+    let mut net = Net::new(10);
+    let hub = net.add();
+    let others: Vec<_> = (0..10).map(|_| net.add()).collect();
+    let sessions: Vec<_> = others.iter().map(|&node| net.connect(node, hub).0).collect();
+    let pending = net.dial(hub, std::net::SocketAddr::from(([10, 99, 0, 1], 9)));
+    let now = net.now;
+    net.engine(hub).shutdown(3, b"good night", now);
+    net.run_until("all is said", |net| net.nodes[hub].engine.is_idle());
+    assert!(net.nodes[hub].outcome(pending).is_some_and(|result| result.is_err()));
+    for (&node, session) in others.iter().zip(sessions) {
+        net.run_until("each hears", |net| net.closed(node, session).is_some());
+        assert_eq!(net.closed(node, session), by_peer(3, b"good night"));
+    }
+    assert!(net.now.saturating_since(now) < Duration::from_secs(10));
+}
+
+#[test]
+fn after_the_end_a_new_session_can_be_made() {
+    for closer in [0, 1] {
+        let mut net = Net::new(11);
+        let ends = pair(&mut net, |_| {});
+        let (closer, session) = ends[closer];
+        net.session(closer, session).close(0, b"");
+        // At once, and from either side.
+        let (a, b) = (ends[0].0, ends[1].0);
+        let first = net.dial_id(a, b);
+        let second = net.finish(a, first).expect("a session");
+        assert!(second != ends[0].1);
+        let at_b = net.answered(b, a);
+        net.session(a, second).send_datagram(b"hello again").expect("not too large");
+        net.run_until("it carries data", |net| net.session(b, at_b).recv_datagram().is_some());
+    }
+}
+
+#[test]
+fn keys_are_updated_in_mid_stream_whatever_is_lost() {
+    seeds(30, |seed| {
+        let mut net = Net::stormy(seed);
+        let [a, b] = pair(&mut net, |setup| {
+            patient(setup);
+            setup.config.transport.key_update_after = 20;
+        });
+        let data = content(seed, 300_000);
+        let stream = net.session(a.0, a.1).open(Dir::Uni).expect("open").expect("there may be one");
+        assert_eq!(net.session(a.0, a.1).write(stream, &data), Ok(data.len()));
+        net.session(a.0, a.1).finish(stream).expect("may be finished");
+        let mut read = Vec::new();
+        net.run_until("everything arrives", |net| {
+            let Some(same) = net.session(b.0, b.1).accept(Dir::Uni).or((!read.is_empty()).then_some(stream))
+            else {
+                return false;
+            };
+            let mut buffer = [0; 4096];
+            loop {
+                match net.session(b.0, b.1).read(same, &mut buffer) {
+                    Ok(0) => return true,
+                    Ok(n) => read.extend_from_slice(&buffer[..n]),
+                    Err(_) => return false,
+                }
+            }
+        });
+        assert!(read == data);
+        for (node, session) in [a, b] {
+            let stats = net.nodes[node].engine.session(session).expect("open").stats();
+            assert!(
+                stats.key_updates >= 3,
+                "{} updates in {} packets",
+                stats.key_updates,
+                stats.packets_sent
+            );
+        }
+    });
+}
+
+#[test]
+fn both_may_update_their_keys_at_once() {
+    seeds(30, |seed| {
+        let mut net = Net::stormy(seed);
+        let [a, b] = pair(&mut net, patient);
+        for i in 0..20 {
+            for (node, session) in [a, b] {
+                net.session(node, session).update_keys();
+                net.session(node, session).send_message(Priority::default(), &[i], false).expect("room");
+            }
+            net.run_for(Duration::from_millis(300));
+        }
+        for (node, session) in [a, b] {
+            let mut next = 0;
+            net.run_until("twenty messages", |net| {
+                while let Some(message) = net.session(node, session).recv_message() {
+                    assert_eq!(message.data, [next]);
+                    next += 1;
+                }
+                next == 20
+            });
+        }
+    });
+}
+
+#[test]
+fn a_machine_that_slept_a_little_goes_on() {
+    for late in [false, true] {
+        let mut net = Net::new(12);
+        let [a, b] = pair(&mut net, |_| {});
+        if late {
+            net.session(a.0, a.1)
+                .send_message(Priority::default(), b"before the sleep", false)
+                .expect("room");
+        }
+        net.suspend(b.0, Duration::from_secs(40));
+        net.session(a.0, a.1).send_message(Priority::default(), b"while it sleeps", false).expect("room");
+        net.run_for(Duration::from_secs(60));
+        assert_eq!((net.closed(a.0, a.1), net.closed(b.0, b.1)), (None, None));
+        let received = std::iter::from_fn(|| net.session(b.0, b.1).recv_message()).count();
+        assert_eq!(received, 1 + usize::from(late));
+    }
+}
+
+#[test]
+fn a_machine_that_slept_too_long_is_found_again() {
+    let mut net = Net::new(13);
+    let [a, b] = pair(&mut net, |_| {});
+    net.suspend(b.0, Duration::from_secs(3600));
+    net.run_for(Duration::from_secs(3600));
+    assert!(matches!(net.closed(a.0, a.1), Some(CloseReason::TimedOut(_))));
+    // The sleeper still believes in its session, and learns better when it wakes.
+    let attempt = net.dial_id(a.0, b.0);
+    net.finish(a.0, attempt).expect("a session");
+    net.run_for(Duration::from_secs(90));
+    assert!(net.closed(b.0, b.1).is_some());
+    net.answered(b.0, a.0);
+}
