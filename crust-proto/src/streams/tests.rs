@@ -275,6 +275,17 @@ fn who_asks_hears_that_the_peer_has_the_whole_message() {
 }
 
 #[test]
+fn a_message_is_not_said_to_have_arrived_because_the_one_before_it_has() {
+    let (mut a, mut b) = pair();
+    let first = a.send_message(priority(3), &[0; 900], true).unwrap();
+    let second = a.send_message(priority(3), &[0; 900], true).unwrap();
+    send(&mut a, &mut b).unwrap();
+    assert_eq!(events(&mut a), [StreamEvent::MessageAcked(first)]);
+    send(&mut a, &mut b).unwrap();
+    assert_eq!(events(&mut a), [StreamEvent::MessageAcked(second)]);
+}
+
+#[test]
 fn messages_and_streams_take_turns() {
     let (mut a, mut b) = pair();
     let id = a.open(Dir::Uni).unwrap();
@@ -483,7 +494,9 @@ fn a_frame_for_a_stream_that_cannot_have_it_is_a_violation() {
             stop(theirs_uni),
             credit(theirs_uni),
         ] {
+            let before = a.stream_count();
             assert_eq!(a.on_frame(&frame), Err(Violation::StreamState), "{frame:?}");
+            assert_eq!(a.stream_count(), before, "{frame:?}");
         }
         for frame in [data(ours_bi), stop(ours_uni), credit(ours_bi), data(theirs_uni)] {
             assert_eq!(a.on_frame(&frame), Ok(()), "{frame:?}");
@@ -510,6 +523,25 @@ fn session_credit_counts_all_streams() {
     assert_eq!(b.on_frame(&data(8, 1)), Err(Violation::FlowControl));
     let reset = Frame::ResetStream { stream: 0, code: 0, final_size: 61 };
     assert_eq!(b.on_frame(&reset), Err(Violation::FlowControl));
+}
+
+#[test]
+fn the_end_of_the_last_stream_gives_spare_memory_back() {
+    let (mut a, mut b) = pair();
+    let ids = [a.open(Dir::Uni).unwrap(), a.open(Dir::Uni).unwrap()];
+    for id in ids {
+        a.write(id, &[1; 40_000]).unwrap();
+        exchange(&mut a, &mut b);
+        b.accept(Dir::Uni).unwrap();
+        b.read(id, &mut [0; 40_000]).unwrap();
+    }
+    assert!(a.pool.memory() > 0 && b.pool.memory() > 0);
+    for id in ids {
+        a.finish(id).unwrap();
+        exchange(&mut a, &mut b);
+        read_all(&mut b, id).unwrap();
+    }
+    assert_eq!((a.pool.memory(), b.pool.memory()), (0, 0));
 }
 
 #[test]
