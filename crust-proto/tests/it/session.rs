@@ -197,7 +197,7 @@ fn a_graceful_close_delivers_everything_first() {
 #[test]
 fn a_graceful_close_does_not_wait_for_ever() {
     let mut net = Net::new(8);
-    let [a, b] = pair(&mut net, |_| {});
+    let [a, _] = pair(&mut net, |_| {});
     net.set_weather(Link { blocked: true, ..Link::default() });
     net.session(a.0, a.1).send_message(Priority::default(), b"into the void", false).expect("room");
     net.session(a.0, a.1).finish_and_close(9, b"done");

@@ -328,7 +328,7 @@ fn more_streams_may_be_opened_when_others_are_over() {
 fn the_more_urgent_stream_arrives_first() {
     let mut net = Net::new(5);
     net.weather.rate = Some(200_000);
-    let [a, b] = pair(&mut net, patient);
+    let [a, _] = pair(&mut net, patient);
     let streams: Vec<_> = [-1, 0, 7, 3]
         .into_iter()
         .map(|priority| {

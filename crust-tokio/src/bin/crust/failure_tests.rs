@@ -1,0 +1,29 @@
+use super::*;
+
+#[test]
+fn a_full_disk_and_a_missing_permission_are_told_apart_and_say_what_to_do() {
+    let path = Path::new("a.part");
+    let failure = |kind: io::ErrorKind| Failure::writing(path, &kind.into());
+    assert_eq!(failure(io::ErrorKind::StorageFull).kind, Kind::DiskFull);
+    assert!(failure(io::ErrorKind::StorageFull).message.contains("make room"));
+    assert_eq!(failure(io::ErrorKind::PermissionDenied).kind, Kind::Permission);
+    assert_eq!(failure(io::ErrorKind::NotFound).kind, Kind::File);
+}
+
+#[test]
+fn a_failure_is_one_line_whatever_it_quotes() {
+    let failure = Failure::new(Kind::Internal, "first\n  second\r\nthird\n");
+    assert_eq!(failure.to_string(), "first; second; third");
+}
+
+#[test]
+fn errors_of_the_system_are_quoted_without_their_numbers() {
+    assert_eq!(plain(&io::Error::from_raw_os_error(2)), "no such file or directory");
+}
+
+#[test]
+fn the_other_side_can_tell_an_interruption_from_a_full_disk() {
+    assert_eq!(Kind::Interrupted.close().0, code::INTERRUPTED);
+    assert_eq!(Kind::DiskFull.close().0, code::DESTINATION);
+    assert_eq!(Kind::FileChanged.close().0, code::SOURCE);
+}
