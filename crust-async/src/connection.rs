@@ -245,7 +245,9 @@ impl Connection {
 
     fn end(&self, how: impl FnOnce(&mut crust_proto::SessionMut<'_>)) {
         self.held.with(|state, now| {
-            state.engine.session_mut(self.held.session, now).map(|mut session| how(&mut session));
+            if let Some(mut session) = state.engine.session_mut(self.held.session, now) {
+                how(&mut session);
+            }
             state.notify();
         });
     }

@@ -32,8 +32,8 @@ impl fmt::Display for AttemptId {
 
 /// What happened, for the application.
 ///
-/// Events about data are edges: one [`Event::Readable`] says that reading is worth while again after it had
-/// returned `Blocked`; no further one comes before the next such return.
+/// Events about data are edges: one [`Event::Readable`] says that there is something to read where there was
+/// nothing; read until `Blocked`, or the end, before waiting for the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

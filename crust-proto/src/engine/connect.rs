@@ -145,6 +145,8 @@ impl Engine {
         let first_retry = self.config.handshake.first_retry;
         let attempt = self.attempts.get_mut(&id).filter(|a| a.waiters.len() < MAX_WAITERS)?;
         attempt.waiters.push(name);
+        // Whoever joins wants this very peer, however the attempt began.
+        attempt.named = true;
         attempt.deadline = attempt.deadline.max(deadline);
         let known = attempt.candidates.len();
         for candidate in candidates {

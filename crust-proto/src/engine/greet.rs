@@ -52,6 +52,7 @@ impl Engine {
         match fresh {
             Ok(()) => {}
             // To a network without a secret anybody may be told the time; but not by a node that is not asked.
+            Err(Stale::Time) if self.replay.knows(&mac) => return self.drop_as(Dropped::Replayed),
             Err(Stale::Time) if initiates && self.config.network.secret().is_none() => {}
             Err(Stale::Time) => return self.drop_as(Dropped::Stale),
             Err(Stale::Replayed) => return self.drop_as(Dropped::Replayed),
@@ -69,12 +70,14 @@ impl Engine {
         if fresh.is_err() {
             self.drop_as(Dropped::Stale);
             if self.clock_answers.allow(now) {
+                self.replay.remember_answered(mac, now);
                 self.send_retry(asked, now);
             }
             return;
         }
         match head.kind {
             HelloKind::InitiateKnown | HelloKind::InitiateUnknown if !self.has_cookie(&hello, route, now) => {
+                self.replay.remember_answered(mac, now);
                 return self.send_retry(asked, now);
             }
             // Neither is remembered, nor costs more than this, unless there is reason to believe it.

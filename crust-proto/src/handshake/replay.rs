@@ -55,10 +55,21 @@ impl ReplayFilter {
         if sent.abs_diff(wall) > WINDOW || sent < self.floor {
             return Err(Stale::Time);
         }
-        match self.current.macs.contains(mac) || self.previous.macs.contains(mac) {
+        match self.knows(mac) {
             true => Err(Stale::Replayed),
             false => Ok(()),
         }
+    }
+
+    /// Whether a hello of that MAC was seen before.
+    pub fn knows(&self, mac: &[u8; 16]) -> bool {
+        self.current.macs.contains(mac) || self.previous.macs.contains(mac)
+    }
+
+    /// Remembers a hello that was not taken but answered, so that its repetition is not answered again. Being
+    /// forgotten does it no harm, so its time does not count.
+    pub fn remember_answered(&mut self, mac: [u8; 16], now: Instant) {
+        self.remember(UnixTime::default(), mac, now);
     }
 
     /// The wall time that a stranger is to be told: ours, unless even that would be too old.

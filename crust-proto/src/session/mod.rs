@@ -53,7 +53,11 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// A reason longer than this is cut, so that CLOSE always fits a packet.
 const MAX_REASON: usize = 256;
 /// How long an unconfirmed session waits for its peer's first packet.
-const HALF_OPEN: Duration = Duration::from_secs(5);
+///
+/// Longer than an initiator's first packets, lost several times, take to be repeated.
+const HALF_OPEN: Duration = Duration::from_secs(12);
+/// No session gives up sooner, whatever its peer asks for.
+const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
 /// After so many probe timeouts in a row the peer is asked whether it still has the session.
 const PTOS_BEFORE_REVIVAL: u32 = 3;
 /// How long after one such question the next is asked.
@@ -106,6 +110,7 @@ pub struct Session {
     datagrams: Datagrams,
     peer_max_datagram: u64,
     idle_timeout: Duration,
+    keep_alive: Option<Duration>,
     started: Instant,
     /// When the session was confirmed.
     opened: Option<Instant>,
@@ -197,6 +202,7 @@ impl Session {
         };
         let datagram_size = usize::from(config.datagram_size.min(params.max_udp_payload));
         let path = Path::new(0, route, datagram_size, &recovery, now);
+        let idle_timeout = config.idle_timeout.min(params.idle_timeout).max(MIN_IDLE_TIMEOUT);
         let streams_config = StreamsConfig { local: config.limits, send_buffer: config.send_buffer };
         Self {
             id,
@@ -212,7 +218,9 @@ impl Session {
             streams: Streams::new(side, &streams_config, &params.limits),
             datagrams: Datagrams::new(config.datagram_buffer),
             peer_max_datagram: params.max_datagram,
-            idle_timeout: config.idle_timeout.min(params.idle_timeout),
+            idle_timeout,
+            // Early enough that two of three may be lost, whatever the peer's patience.
+            keep_alive: config.keep_alive.map(|every| every.min(idle_timeout / 3)),
             started: now,
             opened: confirmed.then_some(now),
             last_heard: now,
@@ -444,7 +452,7 @@ impl Session {
         };
         let paths = self.paths.iter().filter_map(Path::timeout).min();
         let may_send = self.paths.iter().any(Path::may_send);
-        let keep_alive = self.config.keep_alive.filter(|_| may_send).map(|every| self.last_sent + every);
+        let keep_alive = self.keep_alive.filter(|_| may_send).map(|every| self.last_sent + every);
         let idle = Some(self.idle_deadline());
         [until, paths, keep_alive, idle, self.keys.timeout(), self.send_at].into_iter().flatten().min()
     }
@@ -511,7 +519,7 @@ impl Session {
         for at in 0..self.paths.len() {
             self.on_path_timeout(at, now);
         }
-        if self.config.keep_alive.is_some_and(|every| self.last_sent + every <= now) {
+        if self.keep_alive.is_some_and(|every| self.last_sent + every <= now) {
             self.ping();
         }
         self.end_lingering(now);

@@ -33,9 +33,9 @@ struct Scene {
 
 /// Two with a session, made by IK, by XX, with a retry or without; and a wire that saw a NotMe as well.
 fn scene(seed: u64) -> Scene {
-    let secret = (seed % 3 == 0).then(|| NetworkSecret::from_bytes([9; 32]));
+    let secret = seed.is_multiple_of(3).then(|| NetworkSecret::from_bytes([9; 32]));
     let mut net = Net::of(seed, Network::new("test", secret).expect("a good name"));
-    let threshold = if seed % 2 == 0 { 0 } else { 64 };
+    let threshold = if seed.is_multiple_of(2) { 0 } else { 64 };
     let a = net.add_with(|setup| setup.config.handshake.cookie_threshold = threshold);
     let b = net.add_with(|setup| setup.config.handshake.cookie_threshold = threshold);
     let third = net.add();

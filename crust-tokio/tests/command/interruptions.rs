@@ -74,9 +74,11 @@ fn ctrl_c_at_the_getter_is_heard_by_the_sender_which_goes_on_serving() {
     let place = Place::new();
     let content = place.file("sent", 6 * MIB + 1);
     let (mut sender, contact) = place.send("sent", &[]);
-    place
-        .get_cut_off(&contact, "got", Running::interrupt)
-        .badly(130, "interrupted", "what has arrived is kept");
+    place.get_cut_off(&contact, "got", Running::interrupt).badly(
+        130,
+        "interrupted",
+        "what has arrived is kept",
+    );
     let failed = sender.wait_for("failed");
     assert_eq!(failed["code"], "peer_interrupted");
     assert_eq!(failed["message"], "the other side was interrupted");

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ impl Place {
 
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.directory.path()).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -116,7 +117,7 @@ impl Running {
         let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut stderr = child.stderr.take().unwrap();
-        let (send, lines) = channel();
+        let (send, lines) = sync_channel(1024);
         // Ends with the pipe, or when nobody listens any more; then the pipe is closed.
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
         let stderr = std::thread::spawn(move || {
@@ -162,7 +163,10 @@ impl Running {
     pub(crate) fn wait_for_data(&mut self) {
         let progress = self.wait_for("progress");
         assert!(progress["bytes"].as_u64().unwrap() > 0);
-        assert!(progress["bytes"].as_u64() < progress["total"].as_u64(), "too late to cut it off: {progress}");
+        assert!(
+            progress["bytes"].as_u64() < progress["total"].as_u64(),
+            "too late to cut it off: {progress}"
+        );
     }
 
     /// Listens to standard output no more.

@@ -159,7 +159,8 @@ async fn send(connection: Connection, total: u64) -> Result<(), Failure> {
 }
 
 async fn receive(connection: Connection, total: u64, meter: Arc<Meter>) -> Result<u64, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(Kind::Lost, format!("receiving failed: {error}"));
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(Kind::Lost, format!("receiving failed: {error}"));
     let mut stream: RecvStream = connection.accept_uni().await.map_err(|error| failed(&error))?;
     let mut pages = Pages::new(total);
     let mut buffer = vec![0; PAGE * PAGES];

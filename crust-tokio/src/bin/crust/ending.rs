@@ -44,13 +44,21 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
     let (kind, message) = match *code {
         code::INTERRUPTED => (Kind::PeerInterrupted, "the other side was interrupted"),
         code::DECLINED => (Kind::Refused, "the other side does not want the file: it has one of that name"),
-        code::REFUSED => (Kind::Refused, "the other side refused: it serves only certain peers (send --to), which this is not"),
+        code::REFUSED => (
+            Kind::Refused,
+            "the other side refused: it serves only certain peers (send --to), which this is not",
+        ),
         code::BUSY => (Kind::Refused, "the other side refused: it serves too many at once; try again later"),
-        code::SERVED => (Kind::Refused, "the other side is done: somebody else has fetched the file (send --keep serves several)"),
+        code::SERVED => (
+            Kind::Refused,
+            "the other side is done: somebody else has fetched the file (send --keep serves several)",
+        ),
         code::SOURCE => (Kind::PeerFailed, "the other side cannot go on: its file changed or cannot be read"),
         code::DESTINATION => (Kind::PeerFailed, "the other side cannot write the file"),
         code::INTEGRITY => (Kind::PeerFailed, "the other side received something else than was sent"),
-        code::PROTOCOL => (Kind::PeerFailed, "the other side did not understand; one of the two is out of date"),
+        code::PROTOCOL => {
+            (Kind::PeerFailed, "the other side did not understand; one of the two is out of date")
+        }
         code::DONE => (Kind::PeerFailed, "the other side ended the connection too early"),
         _ => (Kind::PeerFailed, "the other side failed"),
     };

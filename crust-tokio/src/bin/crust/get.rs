@@ -49,7 +49,9 @@ pub(crate) async fn run(
             let (code, reason) = failure.kind.close();
             ending::goodbye(&node, code, reason).await;
             if report.bytes() > 0 && goes_on(failure.kind) {
-                failure.message.push_str("; what has arrived is kept, and the next `crust get` goes on from there");
+                failure
+                    .message
+                    .push_str("; what has arrived is kept, and the next `crust get` goes on from there");
             }
             Err(failure)
         }

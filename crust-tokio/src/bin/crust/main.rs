@@ -81,9 +81,10 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli, out: &Arc<Output>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        Failure::new(Kind::Internal, format!("cannot start threads: {}", plain(&error)))
-    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Kind::Internal, format!("cannot start threads: {}", plain(&error))))?;
     let result = runtime.block_on(run(cli, out));
     runtime.shutdown_timeout(LAST_WRITES);
     result

@@ -67,7 +67,12 @@ impl Watch for Report {
         let mut state = self.state();
         (state.label, state.total) = (name::safe(&offer.name), offer.length);
         let (root, path) = (offer.root.to_hex(), path.display().to_string());
-        self.out.event(&Event::Offered { name: &offer.name, bytes: offer.length, blake3: &root, path: &path });
+        self.out.event(&Event::Offered {
+            name: &offer.name,
+            bytes: offer.length,
+            blake3: &root,
+            path: &path,
+        });
         let shown = name::printable(&offer.name);
         self.out.say(format_args!("{shown}, {}, goes to {path}", BinaryBytes(offer.length)));
     }
@@ -81,7 +86,8 @@ impl Watch for Report {
             self.out.say(format_args!("Goes on at {} of {}", BinaryBytes(from), BinaryBytes(state.total)));
         }
         (state.begun, state.bytes) = (Instant::now(), from);
-        state.meter = Some(Meter::new(&self.out, Some(self.peer.clone()), state.label.clone(), from, state.total));
+        state.meter =
+            Some(Meter::new(&self.out, Some(self.peer.clone()), state.label.clone(), from, state.total));
     }
 
     fn progress(&self, bytes: u64) {

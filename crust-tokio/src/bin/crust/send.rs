@@ -45,7 +45,13 @@ pub(crate) async fn run(
     let node = setup::node(common, out, |config| serve_only(&mut config.transport)).await?;
     introduce(&node.contact(), &source, args.qr, out);
 
-    let service = Arc::new(Service { out: out.clone(), root: hash(&source, out), source, guests, rate: args.rate.limit });
+    let service = Arc::new(Service {
+        out: out.clone(),
+        root: hash(&source, out),
+        source,
+        guests,
+        rate: args.rate.limit,
+    });
     let mut root = service.root.clone();
     let mut receivers = JoinSet::new();
     let result = loop {
@@ -101,7 +107,10 @@ impl Service {
         let (id, short) = (peer.to_string(), peer.short());
         if !self.guests.is_empty() && !self.guests.contains(&peer) {
             connection.close(code::REFUSED, b"not served");
-            self.failed(&id, &Failure::new(Kind::Refused, format!("it is none of those to serve (at {address})")));
+            self.failed(
+                &id,
+                &Failure::new(Kind::Refused, format!("it is none of those to serve (at {address})")),
+            );
             return Ok(Served::Not);
         }
         self.out.event(&Event::Connected { peer: &id, address: &address, handshake_ms: None });
@@ -146,7 +155,11 @@ impl Service {
     }
 
     /// Says from where on the receiver was served, and the hash that it has confirmed.
-    async fn transfer(&self, connection: &Connection, report: &Report) -> Result<(u64, blake3::Hash), Trouble> {
+    async fn transfer(
+        &self,
+        connection: &Connection,
+        report: &Report,
+    ) -> Result<(u64, blake3::Hash), Trouble> {
         let opened = tokio::time::timeout(FIRST_WORD, connection.accept_bi()).await;
         let (mut send, mut recv) = match opened {
             Ok(opened) => opened.map_err(io::Error::from)?,
@@ -195,7 +208,10 @@ fn introduce(contact: &Contact, source: &Source, always_qr: bool, out: &Output) 
     let (text, peer) = (contact.to_string(), contact.peer().to_string());
     out.event(&Event::Ready { contact: &text, peer: &peer, name: source.name(), bytes: source.length() });
     let shown = name::printable(source.name());
-    out.say(format_args!("{shown}, {}, can be fetched with `crust get` and this contact:\n", BinaryBytes(source.length())));
+    out.say(format_args!(
+        "{shown}, {}, can be fetched with `crust get` and this contact:\n",
+        BinaryBytes(source.length())
+    ));
     out.result(&text);
     out.say("");
     show_qr(contact, always_qr, out);

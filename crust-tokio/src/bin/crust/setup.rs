@@ -66,7 +66,9 @@ fn read_secret(path: &Path, out: &Output) -> Result<String, Failure> {
     }
     let mut passphrase = String::new();
     match file.take(MAX_SECRET + 1).read_to_string(&mut passphrase) {
-        Ok(_) if passphrase.len() as u64 > MAX_SECRET => Err(failed("it is too long for a passphrase".to_owned())),
+        Ok(_) if passphrase.len() as u64 > MAX_SECRET => {
+            Err(failed("it is too long for a passphrase".to_owned()))
+        }
         Ok(_) => Ok(passphrase),
         Err(error) => Err(failed(plain(&error))),
     }
@@ -74,8 +76,9 @@ fn read_secret(path: &Path, out: &Output) -> Result<String, Failure> {
 
 /// The file of this node's key where no option names one.
 pub(crate) fn default_key() -> Result<PathBuf, Failure> {
-    let directories = etcetera::choose_base_strategy()
-        .map_err(|_| Failure::new(Kind::Key, "there is no home directory; name the key file with --key FILE"))?;
+    let directories = etcetera::choose_base_strategy().map_err(|_| {
+        Failure::new(Kind::Key, "there is no home directory; name the key file with --key FILE")
+    })?;
     Ok(directories.config_dir().join("crust").join("key"))
 }
 
