@@ -1,6 +1,6 @@
 //! What adapters for real machines share: sockets with their options, interfaces, entropy, the hardware.
 //!
-//! An adapter registers the [`UdpSocket`](std::net::UdpSocket) from [`bind_udp`] with its reactor and calls
+//! An adapter registers the [`std::net::UdpSocket`] from [`bind_udp`] with its reactor and calls
 //! [`UdpIo`] whenever that says ready.
 
 use core::fmt;

@@ -1,10 +1,13 @@
 #![no_main]
 //! Heads of data packets: masked, unmasked, of any length; and the packet's opening.
 
+use crust_proto::crypto::Aead;
 use crust_proto::crypto::keys::TrafficSecret;
+use crust_proto::crypto::mask::{MaskKey, MaskKind};
 use crust_proto::crypto::pure::pure;
-use crust_proto::crypto::{Aead, MaskKey, MaskKind};
-use crust_proto::wire::packet::{HEAD_LEN, Head, MAX_PACKET_NUMBER, MAX_PATH, MAX_SLOT, MIN_PACKET, mask, unmask};
+use crust_proto::wire::packet::{
+    HEAD_LEN, Head, MAX_PACKET_NUMBER, MAX_PATH, MAX_SLOT, MIN_PACKET, mask, unmask,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -22,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         mask(&mut again, &key);
         assert_eq!(again, data);
     }
-    let Some((tag, rest)) = data.split_last_chunk::<16>() else { return };
+    let Some((rest, tag)) = data.split_last_chunk::<16>() else { return };
     let Some((head, body)) = rest.split_first_chunk::<HEAD_LEN>() else { return };
     for aead in [Aead::ChaCha20Poly1305, Aead::Aes256Gcm] {
         let key = TrafficSecret::new([9; 32]).packet_key(&*pure(), aead);

@@ -8,8 +8,8 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use crust_proto::crypto::{Aead, AeadKey, CryptoProvider, NONCE_LEN, OpenError, TAG_LEN};
 use crust_proto::recovery::Ecn;
 use crust_proto::{
-    AttemptId, Command, Config, Dir, Duration, Engine, Event, Input, Instant, InterfaceAddr, Network, Priority,
-    SecretKey, Seed, SendFailure, SessionId, SocketId, StreamId, UnixTime,
+    AttemptId, Command, Config, Dir, Duration, Engine, Event, Input, Instant, InterfaceAddr, Network,
+    Priority, SecretKey, Seed, SendFailure, SessionId, SocketId, StreamId, UnixTime,
 };
 use zeroize::Zeroizing;
 
@@ -88,7 +88,13 @@ impl AeadKey for NullKey {
         core::array::from_fn(|i| nonce.get(i).copied().unwrap_or(7))
     }
 
-    fn open(&self, _: &[u8; NONCE_LEN], _: &[u8], _: &mut [u8], _: &[u8; TAG_LEN]) -> core::result::Result<(), OpenError> {
+    fn open(
+        &self,
+        _: &[u8; NONCE_LEN],
+        _: &[u8],
+        _: &mut [u8],
+        _: &[u8; TAG_LEN],
+    ) -> core::result::Result<(), OpenError> {
         Ok(())
     }
 }
@@ -369,6 +375,7 @@ impl World {
 
     /// Polls everything until nothing more comes, and checks what does.
     fn poll(&mut self, side: usize) {
+        let (here, there) = (self.parties_address(side), self.parties_address(1 - side));
         let party = &mut self.parties[side];
         let mut count = 0;
         while let Some(command) = party.engine.poll_command() {
@@ -392,8 +399,8 @@ impl World {
             let segment = transmit.segment.unwrap_or(transmit.len);
             assert!(segment > 0 && transmit.len.div_ceil(segment) <= max_segments.max(1));
             for data in self.buffer[..transmit.len].chunks(segment) {
-                if transmit.to == self.parties_address(1 - side) {
-                    self.wire.push_back((1 - side, self.parties_address(side), data.to_vec()));
+                if transmit.to == there {
+                    self.wire.push_back((1 - side, here, data.to_vec()));
                 }
             }
             if self.wire.len() > 3000 {

@@ -17,7 +17,7 @@
 //!
 //! A message is a type (1 byte), the length of its body (2 bytes) and the body; numbers are big-endian. A
 //! body longer than what its reader knows is legal, so that later versions can add to it. Everything here
-//! is pure; [`read`] and [`write`] are the only functions that touch a stream.
+//! is pure; [`read`] and [`write()`] are the only functions that touch a stream.
 
 use std::io;
 
