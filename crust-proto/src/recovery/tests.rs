@@ -161,6 +161,8 @@ fn a_timer_that_is_late_fires_once() {
     assert_eq!(path.fire(at(1_000_000)), TimeoutKind::None);
     assert_eq!(path.recovery.timeout(), Some(at(1_000_000 + 2048)), "although the probes could not leave");
     assert_eq!(path.recovery.pto_count(), 1);
+    assert_eq!(path.fire(at(1_002_048)), TimeoutKind::Probe);
+    assert_eq!(path.recovery.pending_probes(), 2, "probes do not pile up");
 }
 
 #[test]
@@ -289,6 +291,18 @@ fn something_heard_of_in_between_is_no_persistent_congestion() {
     assert_eq!(path.outcome.lost, [1, 3]);
     assert!(path.outcome.congestion && !path.outcome.persistent_congestion);
     assert!(path.window() > 2 * SIZE as u64);
+}
+
+#[test]
+fn what_was_heard_of_before_the_later_loss_was_sent_is_in_between_too() {
+    let mut path = Path::sampled();
+    path.send(at(200), 1);
+    path.send_quiet(at(500));
+    assert_eq!(path.ack(at(550), [2]).lost, [1]);
+    path.send(at(1300), 1);
+    path.send(at(1400), 3);
+    assert_eq!(path.ack(at(1500), [4, 5, 6]).lost, [3]);
+    assert!(!path.outcome.persistent_congestion);
 }
 
 #[test]
@@ -497,6 +511,16 @@ fn a_changed_address_begins_anew_and_still_hears_of_what_was_under_way() {
     assert!(outcome.congestion);
     assert_eq!(path.recovery.rtt().latest(), ms(60));
     assert_eq!(path.recovery.bytes_in_flight(), 2 * SIZE as u64);
+}
+
+#[test]
+fn a_changed_address_may_carry_the_marks_that_the_old_one_did_not() {
+    let mut path = Path::with(&RecoveryConfig::default());
+    path.send(at(0), 10);
+    path.ack(at(100), 0..10);
+    assert_eq!(path.recovery.ecn_codepoint(), None);
+    path.recovery.on_path_changed(at(200));
+    assert_eq!(path.recovery.ecn_codepoint(), Some(Ecn::Ect0));
 }
 
 #[test]
