@@ -24,7 +24,7 @@ const TEST_PACKETS: u32 = 10;
 enum State {
     /// Packets are marked, this many more.
     Testing(u32),
-    /// The test packets are out, the answer isn't here.
+    /// The test packets are out, the answer isn't here. It never comes where routers drop what is marked.
     Unknown,
     Capable,
     Failed,
@@ -36,8 +36,6 @@ pub(super) struct EcnSender {
     state: State,
     /// Packets sent with ECT(0) in this packet-number space.
     sent: u64,
-    /// Of the test's packets, how many are neither acknowledged nor lost.
-    tested: u32,
     /// What the peer has reported so far.
     counts: EcnCounts,
 }
@@ -45,7 +43,7 @@ pub(super) struct EcnSender {
 impl EcnSender {
     pub(super) fn new(enabled: bool) -> Self {
         let state = if enabled { State::Testing(TEST_PACKETS) } else { State::Failed };
-        Self { state, sent: 0, tested: 0, counts: EcnCounts::default() }
+        Self { state, sent: 0, counts: EcnCounts::default() }
     }
 
     /// The address changed: the new path is tested afresh. The counts go on, they are the space's.
@@ -62,24 +60,13 @@ impl EcnSender {
     pub(super) fn on_sent(&mut self, ack_eliciting: bool) -> bool {
         let marked = self.codepoint().is_some();
         self.sent += u64::from(marked);
-        // Only of ack-eliciting packets do we hear whether they arrived.
+        // Only of ack-eliciting packets do we hear for sure whether they arrived.
         if let State::Testing(left) = self.state
             && ack_eliciting
         {
-            self.tested += 1;
             self.state = if left > 1 { State::Testing(left - 1) } else { State::Unknown };
         }
         marked
-    }
-
-    /// A marked packet of this path was lost. Where all of a test are, the marks are what a router drops.
-    pub(super) fn on_lost(&mut self) {
-        if matches!(self.state, State::Testing(_) | State::Unknown) {
-            self.tested = self.tested.saturating_sub(1);
-            if self.tested == 0 && self.state == State::Unknown {
-                self.state = State::Failed;
-            }
-        }
     }
 
     /// Takes the counts of an acknowledgement that raised the largest number acknowledged, and newly

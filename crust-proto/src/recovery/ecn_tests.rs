@@ -55,30 +55,6 @@ fn counts_that_cannot_be_true_turn_marking_off() {
 }
 
 #[test]
-fn a_path_that_swallows_every_marked_packet_is_not_marked() {
-    let mut ecn = EcnSender::new(true);
-    send(&mut ecn, 10);
-    for _ in 0..10 {
-        ecn.on_lost();
-    }
-    assert_eq!(ecn.on_ack(0, None), 0);
-    assert_eq!(ecn.codepoint(), None);
-    assert_eq!(ecn.on_ack(1, counts(1, 0)), 0);
-    assert_eq!(ecn.codepoint(), None);
-}
-
-#[test]
-fn some_losses_among_the_test_are_no_verdict() {
-    let mut ecn = EcnSender::new(true);
-    send(&mut ecn, 10);
-    for _ in 0..9 {
-        ecn.on_lost();
-    }
-    ecn.on_ack(1, counts(1, 0));
-    assert_eq!(ecn.codepoint(), Some(Ecn::Ect0));
-}
-
-#[test]
 fn a_changed_address_is_tested_afresh_with_the_counts_going_on() {
     let mut ecn = EcnSender::new(true);
     send(&mut ecn, 10);

@@ -68,7 +68,7 @@ pub struct Recovery<T> {
     event: u64,
     /// How many losses of the last congestion event have not proved spurious.
     event_losses: u64,
-    /// The last congestion event came of losses alone, and not of all for long.
+    /// The last congestion event may prove spurious: it came of losses alone, which were not persistent.
     undoable: bool,
     /// When the first of the latest losses in a row was sent: all since were lost.
     lost_since: Option<Instant>,
@@ -534,9 +534,6 @@ impl<T> Recovery<T> {
             }
             self.lost.push(packet.number, now, self.event);
             self.event_losses += 1;
-            if packet.ecn {
-                self.ecn.on_lost();
-            }
             bytes += u64::from(packet.size);
             newest = Some(packet.sent);
             // §7.6.2: two packets sent after the first sample, both lost, and nothing between them arrived.

@@ -3,6 +3,7 @@
 mod model;
 mod network;
 
+use super::sent::QuietPackets;
 use super::*;
 use crate::wire::codec::{Reader, Writer};
 use crate::wire::frame::{Ack, EcnCounts, Frame};
@@ -160,6 +161,8 @@ fn a_timer_that_is_late_fires_once() {
     assert_eq!(path.fire(at(1_000_000)), TimeoutKind::None);
     assert_eq!(path.recovery.timeout(), Some(at(1_000_000 + 2048)), "although the probes could not leave");
     assert_eq!(path.recovery.pto_count(), 1);
+    assert_eq!(path.fire(at(1_002_048)), TimeoutKind::Probe);
+    assert_eq!(path.recovery.pending_probes(), 2, "probes do not pile up");
 }
 
 #[test]
@@ -291,6 +294,18 @@ fn something_heard_of_in_between_is_no_persistent_congestion() {
 }
 
 #[test]
+fn what_was_heard_of_before_the_later_loss_was_sent_is_in_between_too() {
+    let mut path = Path::sampled();
+    path.send(at(200), 1);
+    path.send_quiet(at(500));
+    assert_eq!(path.ack(at(550), [2]).lost, [1]);
+    path.send(at(1300), 1);
+    path.send(at(1400), 3);
+    assert_eq!(path.ack(at(1500), [4, 5, 6]).lost, [3]);
+    assert!(!path.outcome.persistent_congestion);
+}
+
+#[test]
 fn before_the_first_sample_there_is_no_persistent_congestion() {
     let path = long_silence(false, false);
     assert_eq!(path.outcome.lost, [0, 1, 3]);
@@ -314,11 +329,26 @@ fn persistent_congestion_is_seen_over_several_acknowledgements() {
     let mut path = Path::sampled();
     path.send(at(200), 1);
     path.send(at(1390), 1);
-    path.send(at(1400), 3);
-    assert_eq!(path.ack(at(1450), [4]).lost, [1], "by count");
+    path.send(at(1400), 4);
+    // What was acknowledged long ago is repeated, and says nothing of what lies between.
+    assert_eq!(path.ack(at(1450), [0, 4]).lost, [1], "by count");
     assert!(!path.outcome.persistent_congestion);
-    assert_eq!(path.ack(at(1460), [5]).lost, [2]);
+    assert_eq!(path.ack(at(1460), [0, 5]).lost, [2]);
     assert!(path.outcome.persistent_congestion);
+    assert_eq!(path.ack(at(1470), [0, 6]).lost, [3]);
+    assert!(!path.outcome.persistent_congestion, "another run begins");
+}
+
+#[test]
+fn losses_after_one_that_was_only_late_are_no_persistent_congestion() {
+    let mut path = Path::sampled();
+    path.send(at(200), 1);
+    path.send(at(1390), 1);
+    path.send(at(1400), 3);
+    assert_eq!(path.ack(at(1450), [4]).lost, [1]);
+    assert_eq!(path.ack(at(1455), [1, 4]).late, 1);
+    assert_eq!(path.ack(at(1460), [5]).lost, [2]);
+    assert!(!path.outcome.persistent_congestion);
 }
 
 #[test]
@@ -385,13 +415,14 @@ fn a_full_window_blocks_and_an_empty_path_never_does() {
 #[test]
 fn the_pacer_lets_go_a_burst_and_then_a_window_and_a_quarter_a_round_trip() {
     let mut path = Path::sampled();
-    path.send(at(0), 9);
-    path.ack(at(100), 1..10);
-    // Nothing was lost and the window was full: it has grown to 21 datagrams or so.
+    path.send(at(100), 10);
+    path.ack(at(200), 1..11);
+    assert_eq!(path.recovery.rtt().smoothed(), ms(100));
+    // Nothing was lost and the window was full.
     let window = path.window();
-    let mut sent = 0;
-    let mut now = at(200);
-    while now < at(290) {
+    assert_eq!(window, 20 * SIZE as u64);
+    let (mut sent, mut now) = (0, at(400));
+    loop {
         match path.recovery.permit(now, SIZE) {
             Permit::Now { bytes } => {
                 assert!((SIZE..=12_000).contains(&bytes));
@@ -402,11 +433,10 @@ fn the_pacer_lets_go_a_burst_and_then_a_window_and_a_quarter_a_round_trip() {
             Permit::Blocked => break,
         }
     }
-    // The burst came at once, the rest of the window at 1.25 windows in 100 ms.
-    let expected = 200_000_000 + (window - 12_000) * 80_000_000 / window;
     assert!(sent + SIZE as u64 > window);
-    let slip = now.as_nanos().abs_diff(expected);
-    assert!(slip < 80_000_000 * 2 * SIZE as u64 / window, "blocked after {now:?}, expected {expected}");
+    // A burst of ten at once, the rest of the window at 1.25 windows in 100 ms.
+    let expected = (sent - 12_000) * 80_000_000 / window;
+    assert!((now - ms(400)).as_nanos().abs_diff(expected) < 1000, "{now:?}, not {expected} ns after");
 }
 
 #[test]
@@ -484,6 +514,16 @@ fn a_changed_address_begins_anew_and_still_hears_of_what_was_under_way() {
 }
 
 #[test]
+fn a_changed_address_may_carry_the_marks_that_the_old_one_did_not() {
+    let mut path = Path::with(&RecoveryConfig::default());
+    path.send(at(0), 10);
+    path.ack(at(100), 0..10);
+    assert_eq!(path.recovery.ecn_codepoint(), None);
+    path.recovery.on_path_changed(at(200));
+    assert_eq!(path.recovery.ecn_codepoint(), Some(Ecn::Ect0));
+}
+
+#[test]
 fn a_path_given_up_hands_everything_back_once() {
     let mut path = Path::sampled();
     path.send(at(100), 6);
@@ -506,7 +546,8 @@ fn time_that_runs_backwards_stands_still() {
     path.ack(at(10), [1]);
     assert_eq!(path.recovery.rtt().latest(), ms(0));
     path.send(at(0), 1);
-    assert!(path.recovery.timeout().unwrap() > at(100));
+    path.ack(at(130), [2]);
+    assert_eq!(path.recovery.rtt().latest(), ms(30), "sent at 100");
 }
 
 #[test]
@@ -519,7 +560,11 @@ fn a_peer_that_acknowledges_nothing_makes_nothing_grow() {
     assert_eq!(path.recovery.outstanding().count(), 1);
     let memory = format!("{:?}", path.recovery);
     assert!(memory.len() < 50_000, "{} characters describe it", memory.len());
-    // And those that are left are dated rightly still.
+    // Thinned out, not cut off: the old and the new are dated still.
+    let mut quiet = QuietPackets::default();
+    (0..100_000).for_each(|number| quiet.push(number, at(number)));
+    let dated = (98_000..99_000).find_map(|number| Some((number, quiet.clone().take(number)?)));
+    assert!(dated.is_some_and(|(number, sent)| sent == at(number)), "{dated:?}");
     path.ack(at(100_150), [1, 100_001]);
     assert_eq!(path.recovery.rtt().latest(), ms(51));
 }

@@ -79,7 +79,7 @@ pub struct CongestionEvent {
 }
 
 /// Decides how many bytes may be in flight, and how fast they leave.
-pub trait Controller: core::fmt::Debug + Send {
+pub trait Controller: core::fmt::Debug + Send + Sync {
     /// `bytes` in one ack-eliciting packet leave, with `in_flight` bytes already under way.
     fn on_sent(&mut self, now: Instant, bytes: u64, in_flight: u64);
 
