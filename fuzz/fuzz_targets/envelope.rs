@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok((salt, cookie, wall, len)) = <([u8; 16], [u8; 16], u64, u16)>::arbitrary(u) else { return };
     let Ok(damage) = Damage::arbitrary(u) else { return };
     let wall = UnixTime::from_millis(wall >> 16);
-    let content = u.take_rest();
+    let content = u.bytes(u.len()).unwrap_or_default();
     let head = HelloHead { kind: HelloKind::InitiateKnown, version: VERSION, wall };
     let len = usize::from(len % 1200);
     let mut sealed = Vec::new();

@@ -36,6 +36,9 @@ struct Asked {
 impl Engine {
     /// A datagram that is no session's and no reply.
     pub(super) fn handle_stranger(&mut self, route: Route, datagram: &mut [u8], now: Instant) {
+        if self.shut_down {
+            return self.drop_as(Dropped::Full);
+        }
         let fits = |known: bool, kind| matches!(kind, HelloKind::InitiateKnown | HelloKind::Finish) == known;
         let found =
             [(true, &self.hello_known), (false, &self.hello_unknown)].into_iter().find_map(|(known, key)| {

@@ -43,6 +43,8 @@ impl Engine {
     /// [`is_idle`](Engine::is_idle).
     pub fn shutdown(&mut self, code: u64, reason: &[u8], now: Instant) {
         self.shut_down = true;
+        // Hellos and replies have no purpose any more, and their socket may stay full for ever.
+        self.outbox.clear();
         for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
             self.end_attempt(attempt, Err(ConnectError::Cancelled));
         }
