@@ -191,7 +191,9 @@ impl Engine {
         let Some((mut noise, params, peer)) = read() else { return self.drop_as(Dropped::Unauthentic) };
 
         let live = params.live_session.is_some_and(|token| {
-            self.peers.get(&peer).and_then(|id| self.slots.session(*id)).is_some_and(|s| *s.token() == token)
+            // Also one that the peer never confirmed as far as we know: all its packets may have been lost.
+            let ours = self.peers.get(&peer).copied().into_iter().chain(self.all_unconfirmed_with(&peer));
+            ours.into_iter().any(|id| self.slots.session(id).is_some_and(|s| *s.token() == token))
         });
         if !live && let Err(why) = self.admit(&peer, asked, now) {
             return self.drop_as(why);

@@ -147,17 +147,18 @@ impl Engine {
     ///
     /// There may be several: copies of an older handshake may arrive after a newer one's. The newest is returned.
     pub(super) fn unconfirmed_with(&self, peer: &PeerId) -> Option<SessionId> {
-        self.unconfirmed
-            .range((*peer, SessionId(0))..=(*peer, SessionId(u64::MAX)))
-            .next_back()
-            .map(|(_, id)| *id)
+        self.all_unconfirmed_with(peer).next_back()
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn all_unconfirmed_with(&self, peer: &PeerId) -> impl DoubleEndedIterator<Item = SessionId> {
+        self.unconfirmed.range((*peer, SessionId(0))..=(*peer, SessionId(u64::MAX))).map(|(_, id)| *id)
     }
 
     /// Makes room for one more handshake of a peer, at the cost of its oldest.
     pub(super) fn limit_unconfirmed_with(&mut self, peer: &PeerId) {
-        let range = (*peer, SessionId(0))..=(*peer, SessionId(u64::MAX));
-        let mut of_peer = self.unconfirmed.range(range);
-        if let (Some((_, oldest)), true) = (of_peer.next().copied(), of_peer.count() + 1 >= MAX_UNCONFIRMED) {
+        let mut of_peer = self.all_unconfirmed_with(peer);
+        if let (Some(oldest), true) = (of_peer.next(), of_peer.count() + 1 >= MAX_UNCONFIRMED) {
             self.discard_unconfirmed(oldest);
         }
     }

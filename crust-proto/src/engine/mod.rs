@@ -281,6 +281,9 @@ impl Engine {
             Input::Datagrams { socket, from, to, ecn, segment, data } => {
                 let route = Route { socket, remote: unmapped(from), local: to };
                 let segment = if segment == 0 { data.len() } else { segment };
+                if data.is_empty() {
+                    self.handle_datagram(route, ecn, &mut [], now);
+                }
                 for datagram in data.chunks_mut(segment.max(1)) {
                     self.handle_datagram(route, ecn, datagram, now);
                 }

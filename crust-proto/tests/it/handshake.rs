@@ -115,7 +115,6 @@ fn a_calm_handshake_takes_one_round_trip_by_id_and_two_by_address() {
     }
 }
 
-#[cfg(crust_unmet)]
 #[test]
 fn any_of_the_first_datagrams_may_be_lost() {
     for by in BOTH {

@@ -186,7 +186,6 @@ fn after_an_outage_data_flows_again_soon() {
     assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
-#[cfg(crust_unmet)]
 #[test]
 fn a_replayed_hello_does_not_end_a_session() {
     let mut net = Net::new(4);
@@ -197,6 +196,8 @@ fn a_replayed_hello_does_not_end_a_session() {
     // Also by someone who waits until the victim was restarted: hellos from before a start are stale.
     for restart in [false, true] {
         if restart {
+            // Cut off, or the peer would ask after its session and connect anew, as it should.
+            net.link(a.0, b.0).blocked = true;
             net.restart(b.0);
         }
         for hello in wire.iter().filter(|w| w.to == net.address(b.0)).cloned().collect::<Vec<_>>() {
@@ -207,5 +208,5 @@ fn a_replayed_hello_does_not_end_a_session() {
     }
     net.run_for(Duration::from_secs(30));
     assert_eq!(connects(&net, b.0), 0, "the restarted one has no session from a replay");
-    assert!(net.closed(a.0, a.1) != Some(CloseReason::PeerRestarted) || connects(&net, a.0) == 2);
+    assert_ne!(net.closed(a.0, a.1), Some(CloseReason::PeerRestarted));
 }
