@@ -39,6 +39,8 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) address: SocketAddr,
+    /// The socket that the peer's own hello from there came on, where one did.
+    pub(super) socket: Option<SocketId>,
     pub(super) sent: u32,
     pub(super) outcome: TriedOutcome,
     pub(super) cookie: Option<[u8; 16]>,
@@ -55,6 +57,7 @@ pub(super) struct Copy {
     pub(super) address: usize,
     pub(super) socket: SocketId,
     pub(super) kind: HelloKind,
+    pub(super) sent: Instant,
 }
 
 /// A handshake that we initiated.
@@ -106,7 +109,15 @@ pub(super) struct HalfXx {
 
 impl Candidate {
     pub(super) const fn new(address: SocketAddr) -> Self {
-        Self { address, sent: 0, outcome: TriedOutcome::Silence, cookie: None, clock: None, retries: 0 }
+        Self {
+            address,
+            socket: None,
+            sent: 0,
+            outcome: TriedOutcome::Silence,
+            cookie: None,
+            clock: None,
+            retries: 0,
+        }
     }
 
     /// The wall time for the next hello to this address, ours being `wall`.

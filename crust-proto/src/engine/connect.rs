@@ -3,30 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::attempt::{Attempt, Candidate, Copy, Purpose, Stage};
-use super::slots::{Entry, Slot};
-use super::{Dropped, Engine, Timer};
-use crate::crypto::noise::{Handshake, HandshakeParams, Pattern, Role};
-use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId, TriedOutcome};
-use crate::handshake::envelope::{
-    HELLO_OVERHEAD, HelloHead, HelloKey, HelloKind, MAX_HELLO, ReplyKind, ReplyTag, VERSION,
-};
-use crate::handshake::params::{Addressing, AeadSet, Params, SessionToken};
+use super::attempt::{Attempt, Candidate, Purpose, Stage};
+use super::slots::Slot;
+use super::{Engine, Timer};
+use crate::crypto::noise::{Pattern, Role};
+use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId};
+use crate::handshake::envelope::{HelloKey, HelloKind};
 use crate::identity::{Contact, ContactError, PeerId};
-use crate::io::SocketId;
-use crate::path::Route;
-use crate::session::{Established, Session};
-use crate::streams::Side;
-use crate::wire::codec::Reader;
-use crate::wire::packet::MAX_SLOT;
-use crate::{Duration, Instant, UnixTime};
+use crate::{Duration, Instant};
 
-/// Hellos are at least this long, so that the answer, which is never longer, has room.
-const MIN_HELLO: usize = 800;
-/// From this round of repetitions on it is asked whether somebody else lives at an address.
-const WHO_IS_FROM_ROUND: u32 = 2;
 /// How many calls of the application one attempt serves.
 const MAX_WAITERS: usize = 64;
 /// How long a peer is asked whether it still has a session.
@@ -132,7 +117,7 @@ impl Engine {
     }
 
     /// The application's attempt to connect to a peer, where there is one.
-    fn application_attempt(&self, peer: &PeerId) -> Option<AttemptId> {
+    pub(super) fn application_attempt(&self, peer: &PeerId) -> Option<AttemptId> {
         let wanted = |a: &&Attempt| a.peer.as_ref() == Some(peer) && a.purpose == Purpose::Application;
         self.attempts.values().find(wanted).map(|a| a.id)
     }
@@ -244,338 +229,6 @@ impl Engine {
         Some(())
     }
 
-    /// Sends what is due of an attempt, or ends it.
-    pub(super) fn drive_attempt(&mut self, id: AttemptId, now: Instant) {
-        let Some(mut attempt) = self.attempts.remove(&id) else { return };
-        if attempt.deadline <= now {
-            let error = attempt.failure(self.config.network.secret().is_some(), now);
-            self.attempts.insert(id, attempt);
-            return self.end_attempt(id, Err(error));
-        }
-        if attempt.yielded.is_none() && attempt.next <= now {
-            let only = match attempt.stage {
-                Stage::Finishing { address, .. } => Some(address),
-                Stage::Initiating(_) => None,
-            };
-            let mut sent = false;
-            for at in 0..attempt.candidates.len() {
-                if only.is_none_or(|only| only == at) {
-                    sent |= self.greet_candidate(&mut attempt, at, None, now);
-                }
-            }
-            if sent {
-                attempt.round += 1;
-                // Randomised, so that two sides that began together do not stay in step.
-                let micros = u64::try_from(attempt.interval.as_micros()).unwrap_or(u64::MAX);
-                let jitter = self.random.wire_below(micros / 4 + 1);
-                attempt.next = now + attempt.interval + Duration::from_micros(jitter);
-                attempt.interval = (attempt.interval * 2).min(self.config.handshake.max_retry);
-            } else {
-                // No socket yet: whoever opens one hurries us.
-                attempt.next = attempt.deadline;
-            }
-        }
-        let next =
-            if attempt.yielded.is_some() { attempt.deadline } else { attempt.next.min(attempt.deadline) };
-        if let Some(armed) = attempt.armed.replace(next) {
-            self.timers.remove(&(armed, Timer::Attempt(id)));
-        }
-        self.timers.insert((next, Timer::Attempt(id)));
-        self.attempts.insert(id, attempt);
-    }
-
-    /// Sends the attempt's present hello to one candidate, and the question who lives there where that is due.
-    /// `limit`: the hello may not be longer.
-    fn greet_candidate(
-        &mut self,
-        attempt: &mut Attempt,
-        at: usize,
-        limit: Option<usize>,
-        now: Instant,
-    ) -> bool {
-        let Some(candidate) = attempt.candidates.get(at) else { return false };
-        if candidate.outcome == TriedOutcome::NotMe {
-            return false;
-        }
-        let Some(socket) = self.socket_for(candidate.address) else { return false };
-        let kind = match attempt.stage {
-            Stage::Initiating(kind) => kind,
-            Stage::Finishing { .. } => HelloKind::Finish,
-        };
-        let content = attempt.content.clone();
-        self.send_hello(attempt, at, socket, kind, &content, limit, now);
-        let asks = kind == HelloKind::InitiateKnown
-            && attempt.round >= WHO_IS_FROM_ROUND
-            && attempt.purpose == Purpose::Application;
-        if let Some(peer) = attempt.peer.filter(|_| asks) {
-            let salt = self.random.wire_array();
-            let proof = self.hello_unknown.who_is_proof(&salt, &peer);
-            self.send_hello_salted(attempt, at, socket, HelloKind::WhoIs, &proof, salt, Some(300), now);
-        }
-        true
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "what is sent, where to, and when")]
-    fn send_hello(
-        &mut self,
-        attempt: &mut Attempt,
-        at: usize,
-        socket: SocketId,
-        kind: HelloKind,
-        content: &[u8],
-        limit: Option<usize>,
-        now: Instant,
-    ) {
-        let salt = self.random.wire_array();
-        self.send_hello_salted(attempt, at, socket, kind, content, salt, limit, now);
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "what is sent, where to, and when")]
-    fn send_hello_salted(
-        &mut self,
-        attempt: &mut Attempt,
-        at: usize,
-        socket: SocketId,
-        kind: HelloKind,
-        content: &[u8],
-        salt: [u8; 16],
-        limit: Option<usize>,
-        now: Instant,
-    ) {
-        let wall = self.wall_now(now);
-        let key = match kind {
-            HelloKind::WhoIs => self.hello_unknown.clone(),
-            _ => attempt.key.clone(),
-        };
-        let Some(candidate) = attempt.candidates.get_mut(at) else { return };
-        let head = HelloHead { kind, version: VERSION, wall: candidate.wall(wall, now) };
-        let cookie = candidate.cookie.unwrap_or_else(|| self.random.wire_array());
-        let longest = limit.unwrap_or(MAX_HELLO).min(MAX_HELLO);
-        let shortest = MIN_HELLO.min(longest / 2).max(HELLO_OVERHEAD + content.len()).min(longest);
-        let len =
-            shortest + usize::try_from(self.random.wire_below((longest - shortest) as u64 + 1)).unwrap_or(0);
-        let mut datagram = Vec::new();
-        let sealed = key.seal_hello(&*self.config.provider, head, salt, cookie, content, len, &mut datagram);
-        if sealed.is_err() || datagram.len() > longest {
-            return;
-        }
-        if let (HelloKind::InitiateUnknown | HelloKind::WhoIs, Some(mac)) = (kind, datagram.last_chunk()) {
-            // Should it be sent back to us some day, it was taken before.
-            self.replay.remember(head.wall, *mac, now);
-        }
-        candidate.sent += 1;
-        let remote = candidate.address;
-        let tag = key.reply_tag(&salt);
-        let forgotten = attempt.remember(Copy { tag, salt, address: at, socket, kind });
-        if let Some(tag) = forgotten {
-            self.tags.remove(&tag);
-        }
-        self.tags.insert(tag, attempt.id);
-        self.stats.hellos_sent += 1;
-        self.post(Route { socket, remote, local: None }, datagram);
-    }
-
-    /// A datagram that begins with the tag of a reply to one of an attempt's hellos.
-    pub(super) fn handle_reply(
-        &mut self,
-        id: AttemptId,
-        tag: ReplyTag,
-        route: Route,
-        datagram: &mut [u8],
-        now: Instant,
-    ) {
-        let Some(attempt) = self.attempts.get(&id) else { return self.drop_as(Dropped::Late) };
-        let Some(copy) = attempt.copies.iter().find(|c| c.tag == tag).cloned() else {
-            return self.drop_as(Dropped::Late);
-        };
-        let key = if copy.kind == HelloKind::WhoIs { &self.hello_unknown } else { &attempt.key };
-        let provider = self.config.provider.clone();
-        let Ok((kind, content)) = key.open_reply(&*provider, &copy.salt, datagram) else {
-            return self.drop_as(Dropped::Unauthentic);
-        };
-        match (kind, copy.kind) {
-            (ReplyKind::Retry, HelloKind::InitiateKnown | HelloKind::InitiateUnknown) => {
-                let mut reader = Reader::new(content);
-                let (Ok(theirs), Ok(cookie)) = (reader.u64(), reader.array()) else {
-                    return self.drop_as(Dropped::Unauthentic);
-                };
-                self.on_retry(id, &copy, UnixTime::from_millis(theirs), cookie, now);
-            }
-            (ReplyKind::NotMe, HelloKind::WhoIs) => {
-                let Some(attempt) = self.attempts.get_mut(&id) else { return };
-                attempt.on_not_me(copy.address);
-                if attempt.is_hopeless() && attempt.yielded.is_none() {
-                    let error = attempt.failure(self.config.network.secret().is_some(), now);
-                    self.end_attempt(id, Err(error));
-                }
-            }
-            (ReplyKind::Response, HelloKind::InitiateKnown | HelloKind::InitiateUnknown) => {
-                let content = content.to_vec();
-                if self.on_response(id, &copy, route, &content, now).is_none() {
-                    self.drop_as(Dropped::Unauthentic);
-                }
-            }
-            _ => self.drop_as(Dropped::Unauthentic),
-        }
-    }
-
-    fn on_retry(&mut self, id: AttemptId, copy: &Copy, theirs: UnixTime, cookie: [u8; 16], now: Instant) {
-        let wall = self.wall_now(now);
-        // A retry counts once: its copy is forgotten, and with it whatever repeats the retry.
-        self.tags.remove(&copy.tag);
-        let Some(mut attempt) = self.attempts.remove(&id) else { return };
-        attempt.copies.retain(|c| c.tag != copy.tag);
-        if attempt.on_retry(copy.address, theirs, cookie, wall, now) && attempt.yielded.is_none() {
-            self.greet_candidate(&mut attempt, copy.address, None, now);
-        }
-        self.attempts.insert(id, attempt);
-    }
-
-    /// The second Noise message. `None` where it is not genuine; then nothing has changed.
-    fn on_response(
-        &mut self,
-        id: AttemptId,
-        copy: &Copy,
-        route: Route,
-        content: &[u8],
-        now: Instant,
-    ) -> Option<()> {
-        let attempt = self.attempts.get(&id)?;
-        if attempt.yielded.is_some() || !matches!(attempt.stage, Stage::Initiating(_)) {
-            // A late copy's answer.
-            return Some(());
-        }
-        let mut noise = attempt.noise.clone()?;
-        let params = Params::decode(&noise.read_message(content).ok()?).ok()?;
-        let peer = PeerId::from_bytes(noise.remote_static()?);
-        if !peer.is_canonical() {
-            return None;
-        }
-        let address = attempt.candidates.get(copy.address)?.address;
-        // The address that we wrote to is where the responder heard us; the reply's source may be forged.
-        let route = Route { socket: copy.socket, remote: address, local: route.local };
-        match copy.kind {
-            HelloKind::InitiateKnown if params.alive => {
-                if let Purpose::Revival(session) = attempt.purpose {
-                    let slot = super::slots::slot_of(session);
-                    if self.slots.session(session).is_some() {
-                        self.with_session(slot, |s| s.on_alive(now));
-                        self.after(slot, now);
-                    }
-                    self.end_attempt(id, Err(ConnectError::Cancelled));
-                }
-                Some(())
-            }
-            HelloKind::InitiateKnown => {
-                let slot = attempt.slot;
-                let (hash, (send, receive)) = (noise.hash(), noise.split().ok()?);
-                self.establish(slot, peer, Side::Initiator, hash, (send, receive), params, route, true, now)?;
-                self.with_session(slot, |session| session.ping());
-                self.on_open(slot, now);
-                Some(())
-            }
-            _ => self.on_xx_response(id, copy.address, noise, peer, params, route, now),
-        }
-    }
-
-    /// XX: now we know who answered, and say who we are.
-    #[allow(clippy::too_many_arguments, reason = "what the second message tells")]
-    fn on_xx_response(
-        &mut self,
-        id: AttemptId,
-        address: usize,
-        mut noise: Handshake,
-        peer: PeerId,
-        params: Params,
-        route: Route,
-        now: Instant,
-    ) -> Option<()> {
-        if peer == self.peer_id() {
-            self.end_attempt(id, Err(ConnectError::Oneself));
-            return Some(());
-        }
-        if let Some(&session) = self.peers.get(&peer) {
-            self.with_session(super::slots::slot_of(session), Session::reopen);
-            self.end_attempt(id, Ok(session));
-            return Some(());
-        }
-        let theirs = self.unconfirmed_with(&peer);
-        let (slot, check) = self.attempts.get(&id).map(|a| (a.slot, a.check))?;
-        if theirs.is_some() {
-            // The peer's own handshake with us was answered: it is further on.
-            let attempt = self.attempts.get_mut(&id)?;
-            attempt.peer = Some(peer);
-            attempt.yielded = theirs;
-            return Some(());
-        }
-        if let Some(other) = self.application_attempt(&peer).filter(|other| *other != id) {
-            self.merge_attempts(id, other, route.remote, now);
-            return Some(());
-        }
-        let mut payload = Vec::new();
-        self.params(slot, check, None, false).encode(&mut payload);
-        let mut content = Vec::new();
-        content.extend_from_slice(&params.addressing.slot.to_be_bytes());
-        content.extend_from_slice(&params.addressing.check.to_be_bytes());
-        noise.write_message(&payload, &mut content).ok()?;
-        let (hash, split) = (noise.hash(), noise.split().ok()?);
-        self.establish(slot, peer, Side::Initiator, hash, split, params, route, false, now)?;
-        let session = self.slots.entry_mut(slot).map(|e| e.session.id())?;
-        let key = Arc::new(HelloKey::new(self.config.network.hello_key(Some(&peer))));
-        let first_retry = self.config.handshake.first_retry;
-        let attempt = self.attempts.get_mut(&id)?;
-        attempt.peer = Some(peer);
-        attempt.key = key;
-        attempt.noise = None;
-        attempt.content = content;
-        attempt.stage = Stage::Finishing { address, session };
-        attempt.hurry(first_retry, now);
-        self.drive_attempt(id, now);
-        Some(())
-    }
-
-    /// Puts a session in a slot whose handshake is done.
-    #[allow(clippy::too_many_arguments, reason = "what a handshake yields")]
-    pub(super) fn establish(
-        &mut self,
-        slot: u32,
-        peer: PeerId,
-        side: Side,
-        hash: [u8; 32],
-        (initiators, responders): (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>),
-        params: Params,
-        route: Route,
-        confirmed: bool,
-        now: Instant,
-    ) -> Option<()> {
-        let token = super::lifecycle::session_token(&hash);
-        let (send_secret, receive_secret) = match side {
-            Side::Initiator => (initiators, responders),
-            Side::Responder => (responders, initiators),
-        };
-        let id = self.slots.name(slot);
-        let aead = self.aeads().choose(params.aeads);
-        let established =
-            Established { id, peer, side, token, send_secret, receive_secret, aead, params, route };
-        let provider = self.config.provider.clone();
-        let session = Session::new(established, confirmed, self.transport.clone(), provider, now);
-        self.slots.fill(slot, Box::new(Entry::new(session)));
-        self.rearm(slot, now);
-        Some(())
-    }
-
-    /// The winner of a tie repeats its own hello along the way that the loser's came.
-    pub(super) fn repeat_along(&mut self, id: AttemptId, route: Route, limit: usize, now: Instant) {
-        let Some(mut attempt) = self.attempts.remove(&id) else { return };
-        // As many again as the application named; beyond that the newest takes the last one's place.
-        let at = attempt.add_candidate(route.remote, 2 * self.config.handshake.max_addresses);
-        if let Stage::Finishing { address, .. } = &mut attempt.stage {
-            *address = at;
-        }
-        self.greet_candidate(&mut attempt, at, Some(limit), now);
-        self.attempts.insert(id, attempt);
-    }
-
     /// Ends an attempt and tells the application.
     pub(super) fn end_attempt(&mut self, id: AttemptId, result: Result<SessionId, ConnectError>) {
         let Some(attempt) = self.attempts.remove(&id) else { return };
@@ -604,7 +257,13 @@ impl Engine {
     }
 
     /// An attempt by address has found a peer that another attempt is after: that one goes on for both.
-    fn merge_attempts(&mut self, from: AttemptId, into: AttemptId, found: SocketAddr, now: Instant) {
+    pub(super) fn merge_attempts(
+        &mut self,
+        from: AttemptId,
+        into: AttemptId,
+        found: SocketAddr,
+        now: Instant,
+    ) {
         let Some(ended) = self.attempts.remove(&from) else { return };
         for copy in &ended.copies {
             self.tags.remove(&copy.tag);
@@ -653,17 +312,6 @@ impl Engine {
         self.drive_attempt(id, now);
     }
 
-    /// A socket opened: attempts that had none send at once.
-    pub(super) fn hurry_attempts(&mut self, now: Instant) {
-        let waiting = self.attempts.values().filter(|a| a.round == 0).map(|a| a.id).collect::<Vec<_>>();
-        for id in waiting {
-            if let Some(attempt) = self.attempts.get_mut(&id) {
-                attempt.next = now;
-            }
-            self.drive_attempt(id, now);
-        }
-    }
-
     fn name_attempt(&mut self) -> AttemptId {
         self.next_attempt += 1;
         AttemptId(self.next_attempt)
@@ -679,65 +327,5 @@ impl Engine {
                         && (address.ip().is_loopback()
                             || self.interfaces.iter().any(|i| i.ip == address.ip())))
         })
-    }
-
-    /// The socket to reach an address from.
-    fn socket_for(&self, address: SocketAddr) -> Option<SocketId> {
-        let same = |local: &SocketAddr| local.is_ipv4() == address.is_ipv4();
-        let usable = |local: &SocketAddr| !local.ip().is_loopback() || address.ip().is_loopback();
-        let found = self.sockets.iter().find(|(_, s)| s.local.is_some_and(|l| same(&l) && usable(&l)));
-        found
-            .or_else(|| self.sockets.iter().find(|(_, s)| s.local.is_some_and(|l| same(&l))))
-            .map(|(id, _)| *id)
-    }
-
-    pub(super) const fn aeads(&self) -> AeadSet {
-        AeadSet { aes_256_gcm: self.config.hardware.aes }
-    }
-
-    /// What we tell a peer of a session in that slot.
-    pub(super) fn params(
-        &self,
-        slot: u32,
-        check: u32,
-        live_session: Option<SessionToken>,
-        alive: bool,
-    ) -> Params {
-        debug_assert!(slot < MAX_SLOT);
-        let transport = &self.transport;
-        Params {
-            addressing: Addressing {
-                mask: self.receive_kind,
-                receive_key: self.receive_key.clone(),
-                slot,
-                check,
-            },
-            aeads: self.aeads(),
-            limits: transport.limits,
-            max_datagram: transport.max_datagram as u64,
-            idle_timeout: transport.idle_timeout,
-            max_ack_delay: transport.max_ack_delay,
-            max_udp_payload: u16::MAX,
-            live_session,
-            alive,
-        }
-    }
-
-    pub(super) fn noise(&self, pattern: Pattern, role: Role, remote: Option<&PeerId>) -> Option<Handshake> {
-        let params = HandshakeParams {
-            pattern,
-            role,
-            prologue: &self.config.network.prologue(),
-            psk: &self.config.network.psk(),
-            static_secret: self.config.secret_key.expose(),
-            remote_static: remote.map(PeerId::as_bytes),
-        };
-        Handshake::new(&self.config.provider, params).ok()
-    }
-
-    /// An ephemeral key, hedged over all that makes this handshake different from any other.
-    pub(super) fn ephemeral(&mut self, payload: &[u8], now: Instant) -> Zeroizing<[u8; 32]> {
-        let wall = self.wall_now(now).as_millis().to_be_bytes();
-        self.random.secret_key("ephemeral", &[self.config.secret_key.expose(), &wall, payload])
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::attempt::HalfXx;
+use super::reply::Met;
 use super::slots::Slot;
 use super::{Dropped, Engine, Timer};
 use crate::Instant;
@@ -223,12 +224,14 @@ impl Engine {
         if live {
             return self.respond(asked, &response);
         }
-        let handshake_hash = noise.hash();
-        let Ok(split) = noise.split() else {
+        let hash = noise.hash();
+        let Ok(secrets) = noise.split() else {
             self.slots.free(slot);
             return self.drop_as(Dropped::Unauthentic);
         };
-        self.establish(slot, peer, Side::Responder, handshake_hash, split, params, asked.route, false, now);
+        let (side, route, rtt) = (Side::Responder, asked.route, None);
+        let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: false };
+        self.establish(met, now);
         let token = self.random.wire_array();
         if let Some(entry) = self.slots.entry_mut(slot) {
             entry.session.validate_address(token, asked.len, now);
@@ -351,11 +354,13 @@ impl Engine {
         if let Err(why) = self.admit(&peer, asked, now) {
             return self.drop_as(why);
         }
-        let handshake_hash = noise.hash();
-        let Ok(split) = noise.split() else { return self.drop_as(Dropped::Unauthentic) };
+        let hash = noise.hash();
+        let Ok(secrets) = noise.split() else { return self.drop_as(Dropped::Unauthentic) };
         self.timers.remove(&(armed, Timer::Slot(slot)));
         self.half_xx -= 1;
-        self.establish(slot, peer, Side::Responder, handshake_hash, split, params, asked.route, true, now);
+        let (side, route, rtt) = (Side::Responder, asked.route, None);
+        let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: true };
+        self.establish(met, now);
         let token = self.random.wire_array();
         if let Some(entry) = self.slots.entry_mut(slot) {
             entry.session.validate_address(token, received + asked.len, now);

@@ -190,7 +190,7 @@ impl SessionMut<'_> {
         self.session().and_then(Session::max_datagram)
     }
 
-    /// Changes the session's keys as soon as the last change is complete.
+    /// Changes the session's keys: now, or as soon as the last change is complete.
     pub fn update_keys(&mut self) {
         self.change(Session::update_keys);
     }

@@ -7,11 +7,15 @@ use crate::crypto::hash::kdf;
 use crate::event::{AttemptId, ConnectError, Event, SessionId};
 use crate::handshake::params::SessionToken;
 use crate::identity::PeerId;
+use crate::io::SocketId;
 use crate::session::Session;
 use crate::{Duration, Instant};
 
 /// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
 const GRANULARITY: Duration = Duration::from_millis(1);
+
+/// How often in a row a socket that died is opened again without anything having arrived on it.
+const MAX_DEATHS: u32 = 4;
 
 /// How many handshakes of one peer may be unconfirmed at once.
 const MAX_UNCONFIRMED: usize = 4;
@@ -135,6 +139,36 @@ impl Engine {
         if let Some(entry) = self.slots.entry_mut(slot) {
             change(&mut entry.session);
             self.enqueue(slot);
+        }
+    }
+
+    /// A socket could not be opened, or died. One that had been open is opened once more at the same address, so
+    /// that those who know it find us; sessions go on over another meanwhile.
+    pub(super) fn on_socket_failed(&mut self, socket: SocketId, error: String, now: Instant) {
+        let Some(dead) = self.sockets.remove(&socket) else { return };
+        self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+        self.events.push_back(Event::ListenFailed { socket, local: dead.requested, error });
+        if let Some(local) = dead.local.filter(|_| dead.deaths < MAX_DEATHS && !self.shut_down) {
+            self.bind_after(local, dead.deaths + 1);
+        }
+        self.leave_dead_sockets(now);
+    }
+
+    /// Moves sessions whose socket is gone to one that is there. Their peers see another address, as when a NAT
+    /// rebinds.
+    pub(super) fn leave_dead_sockets(&mut self, now: Instant) {
+        for slot in self.slots.indices() {
+            let Some(entry) = self.slots.entry_mut(slot) else { continue };
+            let Some(route) = entry.session.route() else { continue };
+            if self.sockets.contains_key(&route.socket) {
+                continue;
+            }
+            let Some(other) = self.socket_for(route.remote) else { continue };
+            let Some(entry) = self.slots.entry_mut(slot) else { continue };
+            entry.session.on_socket_lost(route.socket, other);
+            entry.waiting = false;
+            self.enqueue(slot);
+            self.after(slot, now);
         }
     }
 

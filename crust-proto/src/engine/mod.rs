@@ -18,7 +18,9 @@ mod attempt;
 mod connect;
 mod greet;
 mod handle;
+mod hello;
 mod lifecycle;
+mod reply;
 mod slots;
 mod stats;
 
@@ -117,6 +119,8 @@ enum Timer {
 struct Socket {
     requested: SocketAddr,
     local: Option<SocketAddr>,
+    /// How many sockets in a row, this one's predecessors, died without having received anything.
+    deaths: u32,
     blocked: bool,
     /// Whether the system has segmentation offload, as far as is known.
     segmentation: bool,
@@ -243,10 +247,20 @@ impl Engine {
 
     /// Opens one more UDP socket; [`Event::Listening`] or [`Event::ListenFailed`] follows.
     pub fn bind(&mut self, local: SocketAddr) -> SocketId {
+        self.bind_after(local, 0)
+    }
+
+    fn bind_after(&mut self, local: SocketAddr, deaths: u32) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
-        let entry =
-            Socket { requested: local, local: None, blocked: false, segmentation: true, waiting: Vec::new() };
+        let entry = Socket {
+            requested: local,
+            local: None,
+            deaths,
+            blocked: false,
+            segmentation: true,
+            waiting: Vec::new(),
+        };
         self.sockets.insert(socket, entry);
         self.commands.push_back(Command::BindUdp { socket, local });
         socket
@@ -279,6 +293,9 @@ impl Engine {
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         match input {
             Input::Datagrams { socket, from, to, ecn, segment, data } => {
+                // Nothing can be answered from a socket that is gone.
+                let Some(entry) = self.sockets.get_mut(&socket) else { return };
+                entry.deaths = 0;
                 let route = Route { socket, remote: unmapped(from), local: to };
                 let segment = if segment == 0 { data.len() } else { segment };
                 if data.is_empty() {
@@ -292,15 +309,11 @@ impl Engine {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.local = Some(local);
                     self.events.push_back(Event::Listening { socket, local });
+                    self.leave_dead_sockets(now);
                     self.hurry_attempts(now);
                 }
             }
-            Input::SocketFailed { socket, error } => {
-                if let Some(entry) = self.sockets.remove(&socket) {
-                    self.events.push_back(Event::ListenFailed { socket, local: entry.requested, error });
-                    self.resume(entry.waiting);
-                }
-            }
+            Input::SocketFailed { socket, error } => self.on_socket_failed(socket, error, now),
             Input::Blocked { socket } => {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.blocked = true;
@@ -338,7 +351,8 @@ impl Engine {
                 Some(socket) if socket.segmentation => max_segments,
                 _ => 1,
             };
-            let blocked = |id| sockets.get(&id).is_some_and(|s| s.blocked);
+            // A socket that is gone blocks too, until another takes its place.
+            let blocked = |id| sockets.get(&id).is_none_or(|s| s.blocked);
             match entry.session.poll_transmit(buf, segments, blocked, now) {
                 Polled::Transmit(transmit) => {
                     // Behind the others: sessions take turns, a batch each.
@@ -406,7 +420,7 @@ impl Engine {
 
     fn poll_outbox(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         let sockets = &self.sockets;
-        let sendable = |o: &Outgoing| sockets.get(&o.route.socket).is_none_or(|s| !s.blocked);
+        let sendable = |o: &Outgoing| sockets.get(&o.route.socket).is_some_and(|s| !s.blocked);
         let at = self.outbox.iter().position(sendable)?;
         let Outgoing { route, datagram } = self.outbox.remove(at)?;
         buf.get_mut(..datagram.len())?.copy_from_slice(&datagram);

@@ -48,7 +48,7 @@ pub struct Params {
     pub limits: StreamLimits,
     /// The largest datagram frame that it accepts; zero: none.
     pub max_datagram: u64,
-    /// When it gives an idle session up.
+    /// When it gives an idle session up; zero: it sets no limit.
     pub idle_timeout: Duration,
     /// How long it holds acknowledgements back at most.
     pub max_ack_delay: Duration,

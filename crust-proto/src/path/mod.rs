@@ -106,18 +106,20 @@ pub(crate) enum Validated {
 }
 
 impl Path {
+    /// `config` holds what the peer says of its acknowledgements, `max_ack_delay` is what we told it of ours.
     pub(crate) fn new(
         number: u32,
         route: Route,
         datagram_size: usize,
         config: &RecoveryConfig,
+        max_ack_delay: Duration,
         now: Instant,
     ) -> Self {
         Self {
             number,
             route,
             recovery: Recovery::new(config, datagram_size, now),
-            received: Received::new(config.max_ack_delay),
+            received: Received::new(max_ack_delay),
             ping: false,
             datagram_size,
             challenge: None,
@@ -172,6 +174,17 @@ impl Path {
                 self.candidate = Some(Candidate { route, challenge, received: len as u64, sent: 0 });
             }
             _ => {}
+        }
+    }
+
+    /// A socket is gone, and `other` takes its place.
+    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
+        self.candidate.take_if(|c| c.route.socket == lost);
+        self.responses.retain(|(_, route)| route.socket != lost);
+        if self.route.socket == lost {
+            // The peer answers where it hears us next.
+            self.route = Route { socket: other, remote: self.route.remote, local: None };
+            self.ping = true;
         }
     }
 

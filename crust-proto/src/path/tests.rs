@@ -9,7 +9,7 @@ fn route(n: u8) -> Route {
 }
 
 fn path() -> Path {
-    Path::new(0, route(1), 1200, &RecoveryConfig::default(), NOW)
+    Path::new(0, route(1), 1200, &RecoveryConfig::default(), Duration::from_millis(25), NOW)
 }
 
 #[test]

@@ -299,6 +299,15 @@ impl<T> Recovery<T> {
         &self.rtt
     }
 
+    /// A first sample of the round-trip time, which the handshake gave (RFC 9002 §6.2.2). Ignored after others.
+    pub fn on_handshake_rtt(&mut self, now: Instant, rtt: Duration) {
+        let now = self.advance(now);
+        if self.rtt.first_sample().is_none() {
+            self.rtt.on_sample(now, rtt, Duration::ZERO);
+            self.fill_pacer();
+        }
+    }
+
     /// Whether an ack-eliciting packet of `size` bytes may leave now. With nothing in flight the window
     /// never blocks.
     pub fn permit(&self, now: Instant, size: usize) -> Permit {

@@ -34,6 +34,7 @@ use crate::crypto::{Aead, CryptoProvider};
 use crate::event::{CloseReason, Event, Misbehaviour, PROTOCOL_CODES, SessionId};
 use crate::handshake::params::{Params, SessionToken};
 use crate::identity::PeerId;
+use crate::io::SocketId;
 use crate::path::{Contents, Path, Route};
 use crate::recovery::{Outcome, RecoveryConfig};
 use crate::streams::{Side, StreamEvent, Streams, StreamsConfig};
@@ -128,6 +129,8 @@ pub struct Session {
     packets_sent: u64,
     packets_received: u64,
     key_updates: u64,
+    /// The application asked for new keys, and has not got them yet.
+    update_wanted: bool,
 }
 
 impl fmt::Debug for Session {
@@ -152,6 +155,8 @@ pub(crate) struct Established {
     pub(crate) aead: Aead,
     pub(crate) params: Params,
     pub(crate) route: Route,
+    /// The handshake's round trip, where it is known.
+    pub(crate) rtt: Option<Duration>,
 }
 
 /// Figures of one session.
@@ -192,17 +197,20 @@ impl Session {
         provider: Arc<dyn CryptoProvider>,
         now: Instant,
     ) -> Self {
-        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, route } =
+        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, route, rtt } =
             established;
         let addressing = &params.addressing;
         let keys = Keys::new(provider, aead, send_secret, receive_secret, config.key_update_after);
-        let recovery = RecoveryConfig {
-            max_ack_delay: params.max_ack_delay.max(config.max_ack_delay),
-            ..RecoveryConfig::default()
-        };
+        let recovery = RecoveryConfig { max_ack_delay: params.max_ack_delay, ..RecoveryConfig::default() };
         let datagram_size = usize::from(config.datagram_size.min(params.max_udp_payload));
-        let path = Path::new(0, route, datagram_size, &recovery, now);
-        let idle_timeout = config.idle_timeout.min(params.idle_timeout).max(MIN_IDLE_TIMEOUT);
+        let mut path = Path::new(0, route, datagram_size, &recovery, config.max_ack_delay, now);
+        if let Some(rtt) = rtt {
+            path.recovery.on_handshake_rtt(now, rtt);
+        }
+        // RFC 9000 §10.1: whoever says zero sets no limit of its own.
+        let theirs = Some(params.idle_timeout).filter(|theirs| !theirs.is_zero());
+        let idle_timeout = theirs.map_or(config.idle_timeout, |theirs| theirs.min(config.idle_timeout));
+        let idle_timeout = idle_timeout.max(MIN_IDLE_TIMEOUT);
         let streams_config = StreamsConfig { local: config.limits, send_buffer: config.send_buffer };
         Self {
             id,
@@ -235,6 +243,7 @@ impl Session {
             packets_sent: 0,
             packets_received: 0,
             key_updates: 0,
+            update_wanted: false,
             config,
         }
     }
@@ -344,10 +353,17 @@ impl Session {
         }
     }
 
+    /// Changes the keys as soon as they may change: with the next packet, or once the peer has been heard in the
+    /// present epoch and the last one's keys are forgotten.
     pub(crate) fn update_keys(&mut self) {
-        if self.keys.update() {
-            self.key_updates += 1;
-            self.ping();
+        self.update_wanted = true;
+        self.ping();
+    }
+
+    /// The socket of a path is gone; it goes on over another.
+    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
+        for path in &mut self.paths {
+            path.on_socket_lost(lost, other);
         }
     }
 
@@ -446,7 +462,10 @@ impl Session {
         let until = match self.state {
             State::Ended => return None,
             State::Unconfirmed { until } | State::Draining { until, .. } => return Some(until),
-            State::Closing { next, until, .. } => return Some(next.min(until)),
+            // What may not be sent needs no timer: the packet that allows it wakes the session.
+            State::Closing { next, until, .. } => {
+                return Some(if self.may_send_close() { next.min(until) } else { until });
+            }
             State::Lingering { until, .. } => Some(until),
             State::Open => None,
         };

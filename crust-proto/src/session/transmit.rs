@@ -74,8 +74,12 @@ impl Session {
         max_segments: usize,
         now: Instant,
     ) -> Option<Transmit> {
-        if self.keys.update_if_worn() {
+        if self.keys.update_if_worn() || (self.update_wanted && self.keys.update()) {
             self.key_updates += 1;
+            if core::mem::take(&mut self.update_wanted) {
+                // The peer follows when it hears us.
+                self.ping();
+            }
         }
         let path = self.paths.get_mut(at)?;
         let mut budget = match path.recovery.permit(now, path.datagram_size) {
@@ -271,11 +275,16 @@ impl Session {
         Some(alone(route, len))
     }
 
+    /// Whether the address may be sent as much as CLOSE may take.
+    pub(super) fn may_send_close(&self) -> bool {
+        self.paths.first().is_some_and(|p| p.may_send_whole(CLOSE_LEN))
+    }
+
     /// CLOSE, repeated until it is confirmed; or its confirmation.
     fn poll_close(&mut self, buf: &mut [u8], is_blocked: impl Fn(SocketId) -> bool, now: Instant) -> Polled {
         let pto = self.closing_pto();
         // Even a goodbye is no reason to flood an address that was not validated.
-        let Some(path) = self.paths.first().filter(|p| p.may_send_whole(CLOSE_LEN)) else {
+        let Some(path) = self.paths.first().filter(|_| self.may_send_close()) else {
             return Polled::Nothing;
         };
         let route = path.route;
