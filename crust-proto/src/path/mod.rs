@@ -61,6 +61,7 @@ pub(crate) struct Route {
 pub(crate) struct Challenge {
     token: [u8; 8],
     sent: u32,
+    first_sent: Instant,
     next: Instant,
 }
 
@@ -134,7 +135,7 @@ impl Path {
 
     /// Begins to validate the path's address, from which `received` bytes came; until then little is sent to it.
     pub(crate) fn validate(&mut self, token: [u8; 8], received: u64, now: Instant) {
-        self.challenge = Some(Challenge { token, sent: 0, next: now });
+        self.challenge = Some(Challenge::new(token, now));
         self.unvalidated_received = received;
     }
 
@@ -170,7 +171,7 @@ impl Path {
             Some(candidate) if candidate.route.remote == route.remote => candidate.received += len as u64,
             // Only the newest packet moves a path (RFC 9000 §9.3): older ones may be late ones from before.
             _ if newest => {
-                let challenge = Challenge { token: token(), sent: 0, next: now };
+                let challenge = Challenge::new(token(), now);
                 self.candidate = Some(Candidate { route, challenge, received: len as u64, sent: 0 });
             }
             _ => {}
@@ -213,6 +214,8 @@ impl Path {
         // RFC 9000 §9.4: only where but the port changed it is likely the same way through the network.
         if from.ip() != self.route.remote.ip() {
             self.recovery.on_path_changed(now);
+            // Measured from the first challenge: too long where that was lost, never too short.
+            self.recovery.on_first_rtt(now, now.saturating_since(candidate.challenge.first_sent));
         }
         Validated::Moved { from }
     }
@@ -296,11 +299,18 @@ impl Candidate {
 }
 
 impl Challenge {
+    const fn new(token: [u8; 8], now: Instant) -> Self {
+        Self { token, sent: 0, first_sent: now, next: now }
+    }
+
     fn due(&self, now: Instant) -> bool {
         self.next <= now
     }
 
     fn take(&mut self, now: Instant, pto: Duration) -> [u8; 8] {
+        if self.sent == 0 {
+            self.first_sent = now;
+        }
         self.next = now + pto * (1 << self.sent.min(6));
         self.sent += 1;
         self.token

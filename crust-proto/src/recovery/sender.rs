@@ -299,8 +299,9 @@ impl<T> Recovery<T> {
         &self.rtt
     }
 
-    /// A first sample of the round-trip time, which the handshake gave (RFC 9002 §6.2.2). Ignored after others.
-    pub fn on_handshake_rtt(&mut self, now: Instant, rtt: Duration) {
+    /// A first sample of the round-trip time, which a handshake or a path challenge gave (RFC 9002 §6.2.2).
+    /// Ignored after others.
+    pub fn on_first_rtt(&mut self, now: Instant, rtt: Duration) {
         let now = self.advance(now);
         if self.rtt.first_sample().is_none() {
             self.rtt.on_sample(now, rtt, Duration::ZERO);

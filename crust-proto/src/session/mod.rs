@@ -205,7 +205,7 @@ impl Session {
         let datagram_size = usize::from(config.datagram_size.min(params.max_udp_payload));
         let mut path = Path::new(0, route, datagram_size, &recovery, config.max_ack_delay, now);
         if let Some(rtt) = rtt {
-            path.recovery.on_handshake_rtt(now, rtt);
+            path.recovery.on_first_rtt(now, rtt);
         }
         // RFC 9000 §10.1: whoever says zero sets no limit of its own.
         let theirs = Some(params.idle_timeout).filter(|theirs| !theirs.is_zero());

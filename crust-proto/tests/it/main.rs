@@ -15,5 +15,6 @@ mod messages;
 mod migration;
 mod restart;
 mod session;
+mod sockets;
 mod streams;
 mod uniformity;

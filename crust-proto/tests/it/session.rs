@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crust_proto::{CloseReason, Dir, Duration, Event, Priority, SessionClosed, SessionId};
 
 use crate::app::content;
-use crate::net::{Link, Net, Setup, seeds};
+use crate::net::{Link, Net, Setup, Wire, seeds};
 
 fn patient(setup: &mut Setup) {
     setup.config.handshake.timeout = Duration::from_secs(120);
@@ -365,4 +365,92 @@ fn a_machine_that_slept_too_long_is_found_again() {
     net.run_for(Duration::from_secs(90));
     assert!(net.closed(b.0, b.1).is_some());
     net.answered(b.0, a.0);
+}
+
+#[test]
+fn new_keys_asked_for_too_early_come_as_soon_as_they_may() {
+    let mut net = Net::new(11);
+    let [a, b] = pair(&mut net, |_| {});
+    // Nothing was heard in this epoch, or the last one's keys still live: neither call is forgotten.
+    for changes in 1..=3 {
+        net.session(a.0, a.1).update_keys();
+        net.run_for(Duration::from_secs(3));
+        for (node, session) in [a, b] {
+            let stats = net.nodes[node].engine.session(session).expect("open").stats();
+            assert_eq!(stats.key_updates, changes);
+        }
+    }
+    net.session(a.0, a.1).update_keys();
+    net.run_for(Duration::from_millis(1));
+    net.session(a.0, a.1).update_keys();
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(net.nodes[a.0].engine.session(a.1).expect("open").stats().key_updates, 5);
+}
+
+#[test]
+fn the_handshake_tells_its_initiator_the_round_trip() {
+    for by_id in [true, false] {
+        let mut net = Net::new(12);
+        let (a, b) = (net.add(), net.add());
+        let attempt = if by_id { net.dial_id(a, b) } else { net.dial_address(a, b) };
+        // A hello lost on the way does not count.
+        net.lose.insert(1);
+        let mut rtt = None;
+        net.run_until("a session", |net| {
+            let session = net.nodes[a].engine.sessions().next();
+            rtt = session.and_then(|s| net.nodes[a].engine.session(s)).map(|s| s.stats().rtt);
+            rtt.is_some()
+        });
+        assert_eq!(rtt, Some(Duration::from_millis(40)), "by id: {by_id}");
+        net.finish(a, attempt).expect("a session");
+    }
+}
+
+#[test]
+fn each_side_holds_acknowledgements_back_as_long_as_it_said_of_itself() {
+    let mut net = Net::new(13);
+    let hold = |millis| {
+        move |setup: &mut Setup| {
+            setup.config.transport.max_ack_delay = Duration::from_millis(millis);
+        }
+    };
+    let (quick, slow) = (net.add_with(hold(5)), net.add_with(hold(400)));
+    let (at_quick, at_slow) = net.connect(quick, slow);
+    net.settle();
+    for (from, to, held) in [((slow, at_slow), quick, 5), ((quick, at_quick), slow, 400)] {
+        net.session(from.0, from.1).send_message(Priority::default(), b"got it?", true).expect("room");
+        let begun = net.now;
+        let acked =
+            |net: &mut Net| net.events(from.0).iter().any(|e| matches!(e, Event::MessageAcked { .. }));
+        net.run_until("it is acknowledged", acked);
+        let took = net.now.saturating_since(begun);
+        assert_eq!(took, Duration::from_millis(40 + held), "held back by {to}");
+        assert_eq!(net.closed(from.0, from.1), None);
+    }
+}
+
+/// Whoever may not be sent a goodbye yet is not waited for by a timer that has nothing to do. (The network fails
+/// where one does.)
+#[test]
+fn closing_towards_an_address_that_is_not_validated_wakes_nobody_in_vain() {
+    let mut net = Net::new(14);
+    let (a, b) = (net.add(), net.add());
+    let (home, elsewhere) = (net.address(a), std::net::SocketAddr::from(([10, 66, 0, 1], 66)));
+    let mut sent = 0;
+    // All but its hello comes from another address, which has shown little of itself.
+    net.tap = Some(Box::new(move |wire: &Wire| {
+        let moved = wire.from == home && sent > 0;
+        sent += u32::from(wire.from == home);
+        if moved { vec![Wire { from: elsewhere, ..wire.clone() }] } else { Vec::new() }
+    }));
+    let attempt = net.dial_id(a, b);
+    net.run_for(Duration::from_millis(1));
+    net.link(a, b).blocked = true;
+    net.finish(a, attempt).expect("a session");
+    let at_b = net.answered(b, a);
+    net.tap = None;
+    net.session(b, at_b).close(1, b"go away");
+    net.run_for(Duration::from_secs(6));
+    net.release(b, at_b);
+    assert!(net.nodes[b].engine.is_idle(), "{:?}", net.nodes[b].engine);
 }

@@ -278,6 +278,14 @@ impl Net {
         self.routes.insert(new, (node, id));
     }
 
+    /// A node's socket dies; where its machine is asked for another at that address, it gives one.
+    pub(crate) fn kill_socket(&mut self, node: usize, socket: SocketId) {
+        let dead = self.nodes[node].sockets.remove(&socket).expect("has that socket");
+        self.routes.remove(&dead.public);
+        self.nodes[node].input(Input::SocketFailed { socket, error: "it died".into() }, self.now);
+        self.waiting.insert(node);
+    }
+
     /// The node's process dies and starts again with its key and addresses, and all else forgotten.
     pub(crate) fn restart(&mut self, node: usize) {
         self.routes.retain(|_, (at, _)| *at != node);

@@ -56,6 +56,8 @@ pub(crate) struct Node {
     /// How long it slept: its monotonic clock stands still meanwhile.
     pub(crate) slept: Duration,
     pub(crate) asleep: bool,
+    /// Its machine gives it no socket.
+    pub(crate) refuses_sockets: bool,
     /// Counts restarts.
     pub(crate) life: u32,
     /// Counts changes of the alarm: only the latest one rings.
@@ -94,6 +96,7 @@ impl Node {
             skew,
             slept: Duration::ZERO,
             asleep: false,
+            refuses_sockets: false,
             life: 0,
             alarm: 0,
             alarm_at: None,
@@ -184,6 +187,9 @@ impl Node {
         while let Some(command) = self.engine.poll_command() {
             polled.progress = true;
             match command {
+                Command::BindUdp { socket, .. } if self.refuses_sockets => {
+                    self.input(Input::SocketFailed { socket, error: "no more sockets".into() }, now);
+                }
                 Command::BindUdp { socket, local } => {
                     let new = Socket { local, public: local, kept: None };
                     assert!(self.sockets.insert(socket, new).is_none(), "{socket} was named twice");

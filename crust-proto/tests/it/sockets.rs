@@ -1,0 +1,134 @@
+//! Sockets die; sessions go on over others.
+
+use std::net::SocketAddr;
+
+use crust_proto::{CloseReason, Duration, Event, Priority, SessionId};
+
+use crate::net::{Net, seeds};
+
+const SECOND: ([u8; 4], u16) = ([10, 98, 0, 1], 7);
+
+/// Both ways, within a second.
+fn assert_talks(net: &mut Net, ends: [(usize, SessionId); 2]) {
+    let [a, b] = ends;
+    for (from, to) in [(a, b), (b, a)] {
+        net.session(from.0, from.1).send_message(Priority::default(), b"still there?", false).expect("room");
+        let begun = net.now;
+        net.run_until("it arrives", |net| net.session(to.0, to.1).recv_message().is_some());
+        assert!(net.now.saturating_since(begun) < Duration::from_secs(1));
+    }
+    assert_eq!((net.closed(a.0, a.1), net.closed(b.0, b.1)), (None, None));
+}
+
+fn listening(net: &Net, node: usize) -> Vec<SocketAddr> {
+    let heard = net.events(node).iter().filter_map(|event| match event {
+        Event::Listening { local, .. } => Some(*local),
+        _ => None,
+    });
+    heard.collect()
+}
+
+#[test]
+fn a_socket_that_died_is_opened_again_at_its_address_and_sessions_go_on() {
+    seeds(20, |seed| {
+        for (dies, by_peer) in [(0, true), (0, false), (1, true)] {
+            let mut net = Net::new(seed);
+            let (a, b) = (net.add(), net.add());
+            let (at_a, at_b) = if by_peer {
+                net.connect(a, b)
+            } else {
+                let (at_b, at_a) = net.connect(b, a);
+                (at_a, at_b)
+            };
+            let ends = [(a, at_a), (b, at_b)];
+            let node = ends[dies].0;
+            let (socket, address) = (net.nodes[node].socket_id(), net.address(node));
+            // In mid-transfer, so that something is on its way.
+            net.session(a, at_a).send_message(Priority::default(), &[7; 50_000], false).expect("room");
+            let pause = net.rng.below(60);
+            net.run_for(Duration::from_millis(pause));
+            net.kill_socket(node, socket);
+            net.run_until("the message arrives", |net| net.session(b, at_b).recv_message().is_some());
+            assert_talks(&mut net, ends);
+            assert_eq!(listening(&net, node), [address, address]);
+            let failed = |e: &&Event| matches!(e, Event::ListenFailed { local, .. } if *local == address);
+            assert_eq!(net.events(node).iter().filter(failed).count(), 1, "the application hears of it");
+        }
+    });
+}
+
+#[test]
+fn where_no_socket_can_be_had_in_its_place_another_takes_over() {
+    let mut net = Net::new(1);
+    let a = net.add_with(|setup| setup.config.listen.push(SECOND.into()));
+    let b = net.add();
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    net.nodes[a].refuses_sockets = true;
+    let first = net.nodes[a].socket_id();
+    net.kill_socket(a, first);
+    assert_talks(&mut net, [(a, at_a), (b, at_b)]);
+    let remote = net.nodes[b].engine.session(at_b).and_then(|s| s.remote_address());
+    assert_eq!(remote, Some(SECOND.into()), "the peer has followed");
+}
+
+#[test]
+fn without_any_socket_a_session_waits_for_one_and_else_ends_in_time() {
+    for comes_back in [true, false] {
+        let mut net = Net::new(2);
+        let (a, b) = (net.add(), net.add());
+        let (at_a, at_b) = net.connect(a, b);
+        net.settle();
+        net.nodes[a].refuses_sockets = true;
+        let (socket, address) = (net.nodes[a].socket_id(), net.address(a));
+        net.kill_socket(a, socket);
+        net.session(a, at_a).send_message(Priority::default(), b"stuck", false).expect("room");
+        net.run_for(Duration::from_secs(10));
+        assert_eq!(net.closed(a, at_a), None);
+        if comes_back {
+            net.nodes[a].refuses_sockets = false;
+            net.engine(a).bind(address);
+            net.run_until("it arrives", |net| net.session(b, at_b).recv_message().is_some());
+            assert_talks(&mut net, [(a, at_a), (b, at_b)]);
+        } else {
+            net.run_until("both give up", |net| net.closed(a, at_a).and(net.closed(b, at_b)).is_some());
+            assert!(matches!(net.closed(a, at_a), Some(CloseReason::TimedOut(_))));
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_keeps_dying_is_not_opened_for_ever() {
+    let mut net = Net::new(3);
+    let a = net.add();
+    let mut lives = 0;
+    while let Some((&socket, _)) = net.nodes[a].sockets.iter().next() {
+        lives += 1;
+        assert!(lives < 50, "without end");
+        net.kill_socket(a, socket);
+        net.run_for(Duration::from_millis(1));
+    }
+    assert!(lives > 1, "at least once");
+}
+
+/// A firewall that let the loser's hello out lets only an answer to that very hello in.
+#[test]
+fn the_winner_of_a_tie_calls_back_from_the_socket_that_heard_the_loser() {
+    let mut net = Net::new(4);
+    let (mut lower, mut higher) = (net.add(), net.add());
+    if net.id(lower) > net.id(higher) {
+        std::mem::swap(&mut lower, &mut higher);
+    }
+    net.engine(lower).bind(SECOND.into());
+    net.run_for(Duration::ZERO);
+    net.wire = Some(Vec::new());
+    let nowhere = SocketAddr::from(([10, 99, 0, 1], 9));
+    let (to_lower, to_higher) = ((net.id(lower), SECOND.into()), (net.id(higher), nowhere));
+    let first = net.dial(lower, to_higher);
+    let second = net.dial(higher, to_lower);
+    net.finish(lower, first).expect("a session");
+    net.finish(higher, second).expect("a session");
+    let wire = net.wire.take().unwrap_or_default();
+    let called: Vec<_> = wire.iter().filter(|w| w.to == net.address(higher)).map(|w| w.from).collect();
+    assert!(!called.is_empty() && called.iter().all(|from| *from == SECOND.into()), "{called:?}");
+}
