@@ -64,7 +64,7 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
     };
     match name::printable(&String::from_utf8_lossy(words)) {
         // The usual words say no more than the code does.
-        words if matches!(*code, code::DESTINATION) || *code > code::INTERNAL && !words.is_empty() => {
+        words if !words.is_empty() && (*code == code::DESTINATION || *code > code::INTERNAL) => {
             Failure::new(kind, format!("{message}: {words}"))
         }
         _ => Failure::new(kind, message),

@@ -16,9 +16,14 @@ fn a_failure_is_one_line_whatever_it_quotes() {
     assert_eq!(failure.to_string(), "first; second; third");
 }
 
+// The words are Unix's.
 #[test]
+#[cfg(unix)]
 fn errors_of_the_system_are_quoted_without_their_numbers() {
     assert_eq!(plain(&io::Error::from_raw_os_error(2)), "no such file or directory");
+    let passed_on = io::Error::other(format!("cannot do it: {}", io::Error::from_raw_os_error(2)));
+    assert_eq!(plain(&passed_on), "cannot do it: no such file or directory");
+    assert_eq!(plain(&io::Error::other("EOF: EOF")), "EOF: EOF");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::destination::Destination;
 use crate::failure::{Failure, Kind};
 use crate::fetch::{Fetched, fetch};
 use crate::interrupt::Interrupt;
-use crate::meter::per_second;
+use crate::meter::{millis, per_second};
 use crate::output::{Event, Output};
 use crate::pace::Pace;
 use crate::protocol::code;
@@ -75,7 +75,7 @@ async fn connect_and_fetch(
     let connection = node.connect(contact).await.map_err(|error| ending::no_connection(&error))?;
     let took = begun.elapsed();
     let address = ending::address(&connection);
-    let handshake_ms = Some(took.as_secs_f64() * 1000.0);
+    let handshake_ms = Some(millis(took));
     out.event(&Event::Connected { peer: report.peer(), address: &address, handshake_ms });
     out.say(format_args!("Connected to {address} in {took:.1?}"));
 

@@ -88,6 +88,11 @@ impl State {
     }
 }
 
+/// Milliseconds, to the microsecond: the digits that follow say nothing.
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
 /// Bytes a second.
 pub(crate) fn per_second(bytes: u64, time: Duration) -> u64 {
     let nanos = time.as_nanos().max(1);
