@@ -46,7 +46,8 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
         code::DECLINED => (Kind::Refused, "the other side does not want the file: it has one of that name"),
         code::REFUSED => (
             Kind::Refused,
-            "the other side refused: it serves only certain peers (send --to), which this is not",
+            "the other side refused: it serves only certain peers (send --to); tell it what `crust id` prints, and \
+             use that key (get --key)",
         ),
         code::BUSY => (Kind::Refused, "the other side refused: it serves too many at once; try again later"),
         code::SERVED => (
