@@ -94,3 +94,7 @@ pub(crate) async fn explain(connection: &Connection, trouble: Trouble) -> Failur
 pub(crate) fn address(connection: &Connection) -> String {
     connection.remote_address().map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
+
+#[cfg(test)]
+#[path = "ending_tests.rs"]
+mod tests;

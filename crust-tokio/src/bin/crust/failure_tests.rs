@@ -8,6 +8,9 @@ fn a_full_disk_and_a_missing_permission_are_told_apart_and_say_what_to_do() {
     assert!(failure(io::ErrorKind::StorageFull).message.contains("make room"));
     assert_eq!(failure(io::ErrorKind::PermissionDenied).kind, Kind::Permission);
     assert_eq!(failure(io::ErrorKind::NotFound).kind, Kind::File);
+    let unreadable = Failure::reading(path, &io::ErrorKind::PermissionDenied.into());
+    assert_eq!(unreadable.kind, Kind::Permission);
+    assert!(unreadable.message.contains("make it readable"), "{unreadable}");
 }
 
 #[test]
