@@ -182,7 +182,8 @@ fn only_the_peers_named_are_served() {
     let content = place.file("sent", 1000);
     let guest = place.run(&["id", "--key", "guest.key", "--json"]).event("id");
     let (mut sender, contact) = place.send("sent", &["--to", guest["peer"].as_str().unwrap()]);
-    place.get(&contact, &["-o", "got"]).end().badly(4, "refused", "serves only certain peers");
+    let says = "serves only certain peers (send --to); tell it what `crust id` prints";
+    place.get(&contact, &["-o", "got"]).end().badly(4, "refused", says);
     assert_eq!(sender.wait_for("failed")["code"], "refused");
     place.get(&contact, &["-o", "got", "--key", "guest.key"]).end().well();
     assert_eq!(sender.end().well().event("sent")["peer"], guest["peer"]);
