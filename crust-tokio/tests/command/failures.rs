@@ -78,7 +78,10 @@ fn a_place_where_nothing_can_be_written_is_refused() {
     let place = Place::new();
     place.file("sent", 10);
     let (_sender, contact) = place.send("sent", &[]);
-    place.get(&contact, &["-o", "missing/got"]).end().badly(5, "file", "create the directory");
+    for (path, directory) in [("missing/got", "missing"), ("missing/", "missing/")] {
+        let says = format!("there is no directory {directory}; create it first");
+        place.get(&contact, &["-o", path]).end().badly(5, "file", &says);
+    }
     place.get(&contact, &["-o", "-"]).end().badly(2, "usage", "standard output");
 }
 
@@ -131,7 +134,34 @@ fn an_address_that_is_not_here_cannot_be_listened_on() {
     let place = Place::new();
     place.file("sent", 10);
     // TEST-NET-1 (RFC 5737) is nobody's.
-    place.run(&["send", "sent", "--json", "--listen", "192.0.2.1"]).badly(3, "listen", "192.0.2.1");
+    place.run(&["send", "sent", "--json", "--listen", "192.0.2.1"]).badly(
+        3,
+        "listen",
+        "choose an address of this machine",
+    );
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    place.run(&["send", "sent", "--json", "--listen", &listen]).badly(3, "listen", "choose another port");
+}
+
+#[test]
+fn a_demo_that_fails_says_so_in_its_one_object() {
+    let place = Place::new();
+    let demo = place.run(&["demo", "--json", "--listen", "192.0.2.1"]);
+    assert_eq!((demo.code, demo.stdout.len()), (Some(3), 1), "{demo:#?}");
+    let found = &demo.events()[0];
+    assert_eq!((&found["ok"], &found["code"]), (&false.into(), &"listen".into()), "{demo:#?}");
+    assert_eq!(demo.stderr, format!("crust: {}\n", found["message"].as_str().unwrap()));
+}
+
+#[test]
+fn a_key_that_cannot_be_kept_is_refused_and_says_where_else() {
+    let place = Place::new();
+    fs::write(place.path("file"), "").unwrap();
+    place.run(&["id", "--json", "--key", "file/key"]).badly(2, "key", "; choose another place with --key");
+    fs::write(place.path("sent"), "").unwrap();
+    let ended = place.run(&["send", "sent", "--json", "--key", "file/key"]).badly(2, "key", "--key");
+    assert!(!ended.stderr.contains("os error"), "{ended:#?}");
 }
 
 #[test]
@@ -152,7 +182,8 @@ fn only_the_peers_named_are_served() {
     let content = place.file("sent", 1000);
     let guest = place.run(&["id", "--key", "guest.key", "--json"]).event("id");
     let (mut sender, contact) = place.send("sent", &["--to", guest["peer"].as_str().unwrap()]);
-    place.get(&contact, &["-o", "got"]).end().badly(4, "refused", "serves only certain peers");
+    let says = "serves only certain peers (send --to); tell it what `crust id` prints";
+    place.get(&contact, &["-o", "got"]).end().badly(4, "refused", says);
     assert_eq!(sender.wait_for("failed")["code"], "refused");
     place.get(&contact, &["-o", "got", "--key", "guest.key"]).end().well();
     assert_eq!(sender.end().well().event("sent")["peer"], guest["peer"]);

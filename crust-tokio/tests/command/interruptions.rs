@@ -1,8 +1,9 @@
 //! Transfers cut off in the middle, by whatever, and gone on with.
 
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 
-use crate::support::{Place, Running, assert_content};
+use crate::support::{Place, Running, SLOWLY, assert_content};
 
 const MIB: usize = 1 << 20;
 
@@ -17,7 +18,7 @@ fn part(place: &Place) -> u64 {
 #[test]
 fn a_getter_killed_in_the_middle_is_gone_on_with_by_the_next() {
     let place = Place::new();
-    let content = place.file("sent", 6 * MIB + 1);
+    let content = place.long_file("sent");
     let (sender, contact) = place.send("sent", &[]);
     let killed = place.get_cut_off(&contact, "got", Running::kill);
     assert_eq!(killed.code, None);
@@ -35,7 +36,7 @@ fn a_getter_killed_in_the_middle_is_gone_on_with_by_the_next() {
 #[test]
 fn a_part_that_was_damaged_is_noticed_and_begun_anew() {
     let place = Place::new();
-    let content = place.file("sent", 6 * MIB + 1);
+    let content = place.long_file("sent");
     let (sender, contact) = place.send("sent", &[]);
     place.get_cut_off(&contact, "got", Running::kill);
     part(&place);
@@ -53,9 +54,10 @@ fn a_part_that_was_damaged_is_noticed_and_begun_anew() {
 #[test]
 fn a_sender_killed_in_the_middle_leaves_a_part_that_another_completes() {
     let place = Place::new();
-    let content = place.file("sent", 6 * MIB + 1);
+    let content = place.long_file("sent");
     let (mut sender, contact) = place.send("sent", &[]);
-    let mut getter = place.get(&contact, &["-o", "got", "--limit-rate", "4M", "--timeout", "1"]);
+    let words = ["-o", "got", "--timeout", "3"];
+    let mut getter = place.get(&contact, &[&words, &SLOWLY[..]].concat());
     getter.wait_for_data();
     sender.kill();
     getter.end().badly(4, "connection_lost", "what has arrived is kept");
@@ -72,7 +74,7 @@ fn a_sender_killed_in_the_middle_leaves_a_part_that_another_completes() {
 #[cfg(unix)]
 fn ctrl_c_at_the_getter_is_heard_by_the_sender_which_goes_on_serving() {
     let place = Place::new();
-    let content = place.file("sent", 6 * MIB + 1);
+    let content = place.long_file("sent");
     let (mut sender, contact) = place.send("sent", &[]);
     place.get_cut_off(&contact, "got", Running::interrupt).badly(
         130,
@@ -93,9 +95,9 @@ fn ctrl_c_at_the_getter_is_heard_by_the_sender_which_goes_on_serving() {
 #[cfg(unix)]
 fn ctrl_c_at_the_sender_is_heard_by_the_getter() {
     let place = Place::new();
-    place.file("sent", 6 * MIB + 1);
+    place.long_file("sent");
     let (mut sender, contact) = place.send("sent", &[]);
-    let mut getter = place.get(&contact, &["-o", "got", "--limit-rate", "4M"]);
+    let mut getter = place.get(&contact, &[&["-o", "got"], &SLOWLY[..]].concat());
     getter.wait_for_data();
     sender.interrupt();
     sender.end().badly(130, "interrupted", "interrupted");
@@ -106,12 +108,16 @@ fn ctrl_c_at_the_sender_is_heard_by_the_getter() {
 #[test]
 fn a_file_that_changes_while_it_is_sent_is_given_to_nobody() {
     let place = Place::new();
-    let mut content = place.file("sent", 6 * MIB + 1);
+    // At this rate all of it would take longer than anybody waits; and it is far more than what both sides' buffers
+    // hold, so that the sender cannot have read its end before it changes.
+    place.file("sent", 64 * MIB);
     let (sender, contact) = place.send("sent", &[]);
-    let mut getter = place.get(&contact, &["-o", "got", "--limit-rate", "4M"]);
+    let mut getter = place.get(&contact, &["-o", "got", "--limit-rate", "1M"]);
     getter.wait_for_data();
-    content[6 * MIB] ^= 1;
-    fs::write(place.path("sent"), &content).unwrap();
+    // In its place, and as long as before.
+    let mut file = fs::OpenOptions::new().write(true).open(place.path("sent")).unwrap();
+    file.seek(SeekFrom::End(-1)).unwrap();
+    file.write_all(b"?").unwrap();
     sender.end().badly(5, "file_changed", "changed while it was being sent");
     getter.end().badly(4, "peer_failed", "its file changed");
     assert!(!place.path("got").exists());
@@ -120,9 +126,9 @@ fn a_file_that_changes_while_it_is_sent_is_given_to_nobody() {
 #[test]
 fn two_getters_never_write_the_same_part() {
     let place = Place::new();
-    place.file("sent", 6 * MIB + 1);
+    place.long_file("sent");
     let (_sender, contact) = place.send("sent", &[]);
-    let mut first = place.get(&contact, &["-o", "got", "--limit-rate", "4M"]);
+    let mut first = place.get(&contact, &[&["-o", "got"], &SLOWLY[..]].concat());
     first.wait_for_data();
     place.get(&contact, &["-o", "got"]).end().badly(5, "file", "another process is writing");
     first.kill();

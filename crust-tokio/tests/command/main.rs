@@ -1,8 +1,4 @@
 //! The `crust` command as users run it: real processes, real sockets, real files.
-#![cfg_attr(
-    not(crust_unmet),
-    allow(dead_code, unused_imports, reason = "only the tests that are not met yet use it")
-)]
 #![cfg(feature = "cli")]
 
 mod failures;

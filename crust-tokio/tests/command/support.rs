@@ -4,14 +4,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::Value;
 
 /// A test that hangs fails after this; nothing waits for it otherwise.
-const TOO_LONG: Duration = Duration::from_secs(60);
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(60);
+/// So slow that what [`Place::long_file`] makes takes longer than [`TOO_LONG`]: whatever the machine has to do
+/// besides, the transfer is not over when something happens in its middle.
+pub(crate) const SLOWLY: [&str; 2] = ["--limit-rate", "64K"];
 
 /// A directory for one test, with the command in it.
 pub(crate) struct Place {
@@ -33,6 +36,11 @@ impl Place {
         blake3::Hasher::new().finalize_xof().fill(&mut content);
         fs::write(self.path(name), &content).unwrap();
         content
+    }
+
+    /// A file that takes longer than anybody waits for, fetched [`SLOWLY`].
+    pub(crate) fn long_file(&self, name: &str) -> Vec<u8> {
+        self.file(name, (6 << 20) + 1)
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -88,7 +96,7 @@ impl Place {
 
     /// Gets the file slowly and stops the getter by `stop` once a part of it is there.
     pub(crate) fn get_cut_off(&self, contact: &str, output: &str, stop: impl FnOnce(&mut Running)) -> Ended {
-        let mut getter = self.get(contact, &["-o", output, "--limit-rate", "4M"]);
+        let mut getter = self.get(contact, &[&["-o", output], &SLOWLY[..]].concat());
         getter.wait_for_data();
         stop(&mut getter);
         getter.end()
@@ -135,12 +143,14 @@ impl Running {
                 self.heard.push(line.clone());
                 line
             }
-            Err(error) => {
-                let _ = self.child.kill();
-                let stderr = self.stderr.take().unwrap().join().unwrap();
-                panic!("{error}; heard {:#?} and {stderr}", self.heard)
-            }
+            Err(error) => self.give_up(&error.to_string()),
         }
+    }
+
+    fn give_up(&mut self, why: &str) -> ! {
+        let _ = self.child.kill();
+        let stderr = self.stderr.take().unwrap().join().unwrap();
+        panic!("{why}; heard {:#?} and {stderr}", self.heard)
     }
 
     /// The next line on standard output, as JSON.
@@ -185,14 +195,16 @@ impl Running {
     }
 
     pub(crate) fn end(mut self) -> Ended {
-        let stdout = match self.lines.take() {
-            Some(lines) => {
-                let mut all = std::mem::take(&mut self.heard);
-                all.extend(std::iter::from_fn(|| lines.recv_timeout(TOO_LONG).ok()));
-                all
+        if let Some(lines) = self.lines.take() {
+            loop {
+                match lines.recv_timeout(TOO_LONG) {
+                    Ok(line) => self.heard.push(line),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => self.give_up("it does not end"),
+                }
             }
-            None => Vec::new(),
-        };
+        }
+        let stdout = std::mem::take(&mut self.heard);
         let stderr = self.stderr.take().unwrap().join().unwrap();
         let code = self.child.wait().unwrap().code();
         Ended { code, stdout, stderr }

@@ -9,9 +9,9 @@ use indicatif::BinaryBytes;
 use serde::Serialize;
 
 use crate::args::{Common, DemoArgs};
-use crate::failure::{Failure, Kind, plain};
+use crate::failure::{Failure, Kind};
 use crate::interrupt::Interrupt;
-use crate::meter::Meter;
+use crate::meter::{Meter, millis};
 use crate::output::Output;
 use crate::protocol::code;
 use crate::{ending, setup};
@@ -78,7 +78,7 @@ pub(crate) async fn run(
         (findings.code, findings.message) = (Some(failure.kind.name()), Some(failure.to_string()));
     }
     if out.json() {
-        out.object(&findings);
+        out.sole_object(&findings);
     } else if result.is_ok() {
         out.result(format_args!(
             "moved {} in {:.2} s: {:.1} MiB/s, every byte checked",
@@ -107,7 +107,7 @@ async fn measure(
     let took = begun.elapsed();
     let connected = connected.map_err(|error| ending::no_connection(&error))?;
     let accepted = accepted.ok_or_else(|| Failure::new(Kind::Internal, "the second node has ended"))?;
-    findings.handshake_ms = took.as_secs_f64() * 1000.0;
+    findings.handshake_ms = millis(took);
     let (from, to) = (party(&left, &accepted), party(&right, &connected));
     out.result(format_args!("{} at {}\n{} at {}", from.peer, from.address, to.peer, to.address));
     out.result(format_args!("connected over {} in {took:.2?}", findings.path.to_uppercase()));
@@ -127,7 +127,7 @@ async fn measure(
     findings.mib_per_s = findings.bytes as f64 / MIB as f64 / took.as_secs_f64().max(1e-9);
     if let Some(stats) = connected.stats() {
         findings.cipher = Some(format!("{:?}", stats.aead));
-        findings.rtt_ms = Some(stats.rtt.as_secs_f64() * 1000.0);
+        findings.rtt_ms = Some(stats.rtt.as_nanos() as f64 / 1e6);
         findings.packets_lost = Some(stats.packets_lost);
     }
     received?;
@@ -139,7 +139,7 @@ async fn measure(
 async fn node(common: &Common, network: &Network, listen: SocketAddr) -> Result<Node, Failure> {
     let patience = |config: &mut _| setup::patience(config, common.timeout);
     let builder = Builder::ephemeral().network(network.clone()).listen(listen).config(patience);
-    builder.bind().await.map_err(|error| Failure::new(Kind::Listen, plain(&error)))
+    builder.bind().await.map_err(|error| Failure::listening(&error))
 }
 
 /// A node, and where the other one sees it.

@@ -76,11 +76,11 @@ impl Destination {
             return Ok(Self { place: Place::Directory(path.to_owned()), force });
         }
         if path.file_name().is_none() || path.to_string_lossy().ends_with(std::path::is_separator) {
-            return Err(Failure::writing(path, &io::ErrorKind::NotFound.into()));
+            return Err(Failure::no_directory(path));
         }
         let parent = Paths::new(path.to_owned()).parent().to_owned();
         if !parent.is_dir() {
-            return Err(Failure::writing(path, &io::ErrorKind::NotFound.into()));
+            return Err(Failure::no_directory(&parent));
         }
         let destination = Self { place: Place::File(path.to_owned()), force };
         destination.check_free(path)?;

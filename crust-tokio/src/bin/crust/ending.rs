@@ -46,7 +46,8 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
         code::DECLINED => (Kind::Refused, "the other side does not want the file: it has one of that name"),
         code::REFUSED => (
             Kind::Refused,
-            "the other side refused: it serves only certain peers (send --to), which this is not",
+            "the other side refused: it serves only certain peers (send --to); tell it what `crust id` prints, and \
+             use that key (get --key)",
         ),
         code::BUSY => (Kind::Refused, "the other side refused: it serves too many at once; try again later"),
         code::SERVED => (
@@ -64,7 +65,7 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
     };
     match name::printable(&String::from_utf8_lossy(words)) {
         // The usual words say no more than the code does.
-        words if matches!(*code, code::DESTINATION) || *code > code::INTERNAL && !words.is_empty() => {
+        words if !words.is_empty() && (*code == code::DESTINATION || *code > code::INTERNAL) => {
             Failure::new(kind, format!("{message}: {words}"))
         }
         _ => Failure::new(kind, message),
@@ -93,3 +94,7 @@ pub(crate) async fn explain(connection: &Connection, trouble: Trouble) -> Failur
 pub(crate) fn address(connection: &Connection) -> String {
     connection.remote_address().map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
+
+#[cfg(test)]
+#[path = "ending_tests.rs"]
+mod tests;

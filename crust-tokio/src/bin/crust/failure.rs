@@ -101,7 +101,8 @@ impl Kind {
             Self::Interrupted => (code::INTERRUPTED, "interrupted"),
             Self::Exists => (code::DECLINED, "a file of that name is there already"),
             Self::DiskFull => (code::DESTINATION, "the disk is full"),
-            Self::Permission | Self::File => (code::DESTINATION, "cannot write the file"),
+            Self::Permission => (code::DESTINATION, "it is not allowed to"),
+            Self::File => (code::DESTINATION, ""),
             Self::FileChanged => (code::SOURCE, "the file changed"),
             Self::PeerMisbehaved => (code::PROTOCOL, "broke the file protocol"),
             Self::Integrity => (code::INTEGRITY, "what arrived is not what was offered"),
@@ -132,11 +133,11 @@ impl Failure {
 
     /// A file cannot be read.
     pub(crate) fn reading(path: &Path, error: &io::Error) -> Self {
-        let kind = match error.kind() {
-            io::ErrorKind::PermissionDenied => Kind::Permission,
-            _ => Kind::File,
+        let (kind, advice) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (Kind::Permission, "; make it readable for this user"),
+            _ => (Kind::File, ""),
         };
-        Self::new(kind, format!("cannot read {}: {}", path.display(), plain(error)))
+        Self::new(kind, format!("cannot read {}: {}{advice}", path.display(), plain(error)))
     }
 
     /// A file cannot be written, created or renamed.
@@ -153,6 +154,23 @@ impl Failure {
             _ => (Kind::File, ""),
         };
         Self::new(kind, format!("cannot write {}: {}{advice}", path.display(), plain(error)))
+    }
+
+    /// There is nothing to write a file into.
+    pub(crate) fn no_directory(directory: &Path) -> Self {
+        let message = format!("there is no directory {}; create it first", directory.display());
+        Self::new(Kind::File, message)
+    }
+
+    /// No socket could be opened. The error says where.
+    pub(crate) fn listening(error: &io::Error) -> Self {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => "; choose another port with --listen, or none",
+            io::ErrorKind::AddrNotAvailable => "; choose an address of this machine with --listen, or none",
+            io::ErrorKind::PermissionDenied => "; choose a port above 1023 with --listen, or none",
+            _ => "",
+        };
+        Self::new(Kind::Listen, format!("{}{advice}", plain(error)))
     }
 
     /// The exit code.
@@ -177,14 +195,17 @@ impl fmt::Display for Failure {
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
-    let mut chars = text.chars();
-    match chars.next() {
+    // Whoever passed the error on has said before it what it is about.
+    let (about, words) = text.rsplit_once(": ").map_or(("", text), |(about, words)| (about, words));
+    let mut chars = words.chars();
+    let words = match chars.next() {
         // "No such file", but not "EOF".
         Some(first) if chars.clone().next().is_some_and(char::is_lowercase) => {
             first.to_lowercase().chain(chars).collect()
         }
-        _ => text.to_owned(),
-    }
+        _ => words.to_owned(),
+    };
+    if about.is_empty() { words } else { format!("{about}: {words}") }
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ fn a_full_disk_and_a_missing_permission_are_told_apart_and_say_what_to_do() {
     assert!(failure(io::ErrorKind::StorageFull).message.contains("make room"));
     assert_eq!(failure(io::ErrorKind::PermissionDenied).kind, Kind::Permission);
     assert_eq!(failure(io::ErrorKind::NotFound).kind, Kind::File);
+    let unreadable = Failure::reading(path, &io::ErrorKind::PermissionDenied.into());
+    assert_eq!(unreadable.kind, Kind::Permission);
+    assert!(unreadable.message.contains("make it readable"), "{unreadable}");
 }
 
 #[test]
@@ -16,9 +19,14 @@ fn a_failure_is_one_line_whatever_it_quotes() {
     assert_eq!(failure.to_string(), "first; second; third");
 }
 
+// The words are Unix's.
 #[test]
+#[cfg(unix)]
 fn errors_of_the_system_are_quoted_without_their_numbers() {
     assert_eq!(plain(&io::Error::from_raw_os_error(2)), "no such file or directory");
+    let passed_on = io::Error::other(format!("cannot do it: {}", io::Error::from_raw_os_error(2)));
+    assert_eq!(plain(&passed_on), "cannot do it: no such file or directory");
+    assert_eq!(plain(&io::Error::other("EOF: EOF")), "EOF: EOF");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use crate::destination::{Destination, Partial};
 use crate::failure::{Failure, Kind};
 use crate::pace::Pace;
-use crate::protocol::{self, Message, Offer, VERSION, Violation};
+use crate::protocol::{self, Due, Message, Offer, VERSION, Violation};
 use crate::source::{AHEAD, CHUNK};
 use crate::trouble::{Trouble, Watch};
 
@@ -42,8 +42,8 @@ pub(crate) async fn fetch(
     watch: Arc<dyn Watch>,
 ) -> Result<Fetched, Trouble> {
     protocol::write(send, &Message::Hello { version: VERSION }).await?;
-    let Message::Offer(offer) = protocol::read(recv).await? else {
-        return Err(Violation::Unexpected("what it offers").into());
+    let Message::Offer(offer) = protocol::read(recv, Due::Offer).await? else {
+        return Err(Violation::Unexpected(Due::Offer).into());
     };
     watch.offered(&offer, &destination.path(&offer.name));
 
@@ -53,14 +53,14 @@ pub(crate) async fn fetch(
     };
     let have = partial.have();
     protocol::write(send, &Message::Accept { offset: have, prefix: partial.prefix() }).await?;
-    let from = match protocol::read(recv).await? {
+    let from = match protocol::read(recv, Due::Start).await? {
         Message::Start { offset } if offset == have => have,
         Message::Start { offset: 0 } => {
             partial = blocking(spawn_blocking(move || partial.restart().map(|()| partial)).await)?;
             0
         }
         Message::Start { offset } => return Err(Violation::Length(offset).into()),
-        _ => return Err(Violation::Unexpected("where it starts").into()),
+        _ => return Err(Violation::Unexpected(Due::Start).into()),
     };
     watch.started(from, from != have);
 
@@ -92,7 +92,7 @@ async fn receive(
     let mut arrived = Ok(());
     while left > 0 && arrived.is_ok() {
         let mut buffer: Vec<u8> = written.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
-        let count = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+        let count = usize::try_from(left).unwrap_or(CHUNK).min(pace.portion());
         let filled;
         (filled, arrived) = fill(recv, &mut buffer[..count]).await;
         left -= filled as u64;

@@ -1,9 +1,10 @@
 //! `crust get`.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crust_tokio::{Connection, Contact, Node};
+use crust_tokio::{Connection, Contact, Node, RecvStream, SendStream};
 use indicatif::BinaryBytes;
 
 use crate::args::{Common, GetArgs};
@@ -11,7 +12,7 @@ use crate::destination::Destination;
 use crate::failure::{Failure, Kind};
 use crate::fetch::{Fetched, fetch};
 use crate::interrupt::Interrupt;
-use crate::meter::per_second;
+use crate::meter::{millis, per_second};
 use crate::output::{Event, Output};
 use crate::pace::Pace;
 use crate::protocol::code;
@@ -35,8 +36,11 @@ pub(crate) async fn run(
     let node = setup::node(common, out, |config| config.accept_incoming = false).await?;
     let report = Arc::new(Report::new(out, contact.peer().to_string(), String::new(), 0));
 
+    let pace = Pace::new(args.rate.limit);
+    // Interrupted, it is dropped only after the goodbye: what it drops says that all is well with it.
+    let mut work = pin!(connect_and_fetch(&node, &contact, &destination, pace, out, &report));
     let result = tokio::select! {
-        result = connect_and_fetch(&node, &contact, &destination, Pace::new(args.rate.limit), out, &report) => result,
+        result = &mut work => result,
         () = interrupt.wait() => Err(Failure::interrupted()),
     };
     report.stop();
@@ -71,11 +75,13 @@ async fn connect_and_fetch(
     let connection = node.connect(contact).await.map_err(|error| ending::no_connection(&error))?;
     let took = begun.elapsed();
     let address = ending::address(&connection);
-    let handshake_ms = Some(took.as_secs_f64() * 1000.0);
+    let handshake_ms = Some(millis(took));
     out.event(&Event::Connected { peer: report.peer(), address: &address, handshake_ms });
     out.say(format_args!("Connected to {address} in {took:.1?}"));
 
-    let fetched = match transfer(&connection, destination, pace, report).await {
+    // Kept until the connection is closed: a stream that is dropped before says that all is well with it.
+    let mut stream = None;
+    let fetched = match transfer(&connection, &mut stream, destination, pace, report).await {
         Ok(fetched) => fetched,
         Err(trouble) => return Err(ending::explain(&connection, trouble).await),
     };
@@ -98,12 +104,15 @@ async fn connect_and_fetch(
 
 async fn transfer(
     connection: &Connection,
+    stream: &mut Option<(SendStream, RecvStream)>,
     destination: &Destination,
     pace: Pace,
     report: &Arc<Report>,
 ) -> Result<Fetched, Trouble> {
-    let (mut send, mut recv) = connection.open_bi().await.map_err(std::io::Error::from)?;
-    fetch(&mut recv, &mut send, destination, pace, report.clone()).await
+    let watched = connection.clone();
+    let pace = pace.until(async move { drop(watched.closed().await) });
+    let (send, recv) = stream.insert(connection.open_bi().await.map_err(std::io::Error::from)?);
+    fetch(recv, send, destination, pace, report.clone()).await
 }
 
 /// Whether it makes sense to run the same command again, at most with another contact.

@@ -88,8 +88,24 @@ impl State {
     }
 }
 
+/// Milliseconds, to the microsecond: the digits that follow say nothing.
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
+}
+
 /// Bytes a second.
 pub(crate) fn per_second(bytes: u64, time: Duration) -> u64 {
     let nanos = time.as_nanos().max(1);
     u64::try_from(u128::from(bytes) * 1_000_000_000 / nanos).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_have_no_digits_that_say_nothing() {
+        assert_eq!(millis(Duration::from_nanos(619_053)).to_string(), "0.619");
+        assert_eq!(millis(Duration::from_secs(2)).to_string(), "2000");
+    }
 }

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
@@ -51,6 +52,8 @@ pub(crate) enum Event<'a> {
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
+    /// Machines have heard everything, a failure too.
+    said_all: AtomicBool,
     bars: MultiProgress,
     stdout: Mutex<Stdout>,
 }
@@ -70,7 +73,8 @@ impl Output {
             true => ProgressDrawTarget::hidden(),
             false => ProgressDrawTarget::stderr(),
         };
-        Self { json, quiet, bars: MultiProgress::with_draw_target(target), stdout: Mutex::default() }
+        let bars = MultiProgress::with_draw_target(target);
+        Self { json, quiet, said_all: AtomicBool::new(false), bars, stdout: Mutex::default() }
     }
 
     /// Whether machines read standard output.
@@ -95,8 +99,13 @@ impl Output {
         }
     }
 
-    /// For machines: an object that is no event.
-    pub(crate) fn object(&self, object: &impl Serialize) {
+    /// For machines: the one object that is all a command says to them, also if it fails.
+    pub(crate) fn sole_object(&self, object: &impl Serialize) {
+        self.object(object);
+        self.said_all.store(true, Relaxed);
+    }
+
+    fn object(&self, object: &impl Serialize) {
         match serde_json::to_string(object) {
             Ok(line) => self.stdout_line(&line),
             Err(error) => self.stdout_failed(error.into()),
@@ -131,7 +140,9 @@ impl Output {
     pub(crate) fn fail(&self, failure: &Failure) {
         let message = failure.to_string();
         self.stderr_line(&format!("crust: {message}"));
-        self.event(&Event::Error { code: failure.kind.name(), message: &message });
+        if !self.said_all.load(Relaxed) {
+            self.event(&Event::Error { code: failure.kind.name(), message: &message });
+        }
     }
 
     /// Whether everything could be said that somebody still listened to.

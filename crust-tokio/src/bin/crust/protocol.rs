@@ -91,6 +91,21 @@ pub(crate) enum Message {
     },
 }
 
+/// Which message is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// [`Message::Hello`]
+    Hello,
+    /// [`Message::Offer`]
+    Offer,
+    /// [`Message::Accept`]
+    Accept,
+    /// [`Message::Start`]
+    Start,
+    /// [`Message::Done`]
+    Done,
+}
+
 /// What a sender offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -112,7 +127,7 @@ pub(crate) enum Violation {
     /// It speaks a version that did not exist when this was built.
     Version(u8),
     /// It said something else than what was due.
-    Unexpected(&'static str),
+    Unexpected(Due),
     /// A message of an unknown type.
     UnknownMessage(u8),
     /// A message too long.
@@ -136,7 +151,7 @@ impl std::fmt::Display for Violation {
             Self::Version(version) => {
                 write!(f, "it speaks version {version} of the file protocol, this is version {VERSION}")
             }
-            Self::Unexpected(what) => write!(f, "it did not say {what} when that was due"),
+            Self::Unexpected(what) => write!(f, "it did not say {} when that was due", what.words()),
             Self::UnknownMessage(kind) => write!(f, "it sent a message of the unknown type {kind}"),
             Self::TooLong(length) => write!(f, "it sent a message of {length} bytes"),
             Self::TooShort => f.write_str("it sent a message too short for its fields"),
@@ -169,12 +184,13 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// Reads the next message.
-pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Message, ReadError> {
-    let mut head = [0; 3];
-    stream.read_exact(&mut head).await?;
-    let [kind, high, low] = head;
-    let length = usize::from(u16::from_be_bytes([high, low]));
+/// Reads the next message, which is to be this one.
+///
+/// Another is refused at its first byte: a stranger may well wait for an answer before it says more.
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin), due: Due) -> Result<Message, ReadError> {
+    let kind = stream.read_u8().await?;
+    due.check(kind)?;
+    let length = usize::from(stream.read_u16().await?);
     if length > MAX_BODY {
         return Err(Violation::TooLong(length).into());
     }
@@ -198,14 +214,50 @@ pub(crate) fn common_version(theirs: u8) -> Result<u8, Violation> {
     }
 }
 
-impl Message {
-    fn kind(&self) -> u8 {
+impl Due {
+    /// The message's type, as it goes on the stream.
+    fn kind(self) -> u8 {
         match self {
-            Self::Hello { .. } => 1,
-            Self::Offer(_) => 2,
-            Self::Accept { .. } => 3,
-            Self::Start { .. } => 4,
-            Self::Done { .. } => 5,
+            Self::Hello => 1,
+            Self::Offer => 2,
+            Self::Accept => 3,
+            Self::Start => 4,
+            Self::Done => 5,
+        }
+    }
+
+    /// Whether a message of this type is the one that is due.
+    fn check(self, kind: u8) -> Result<(), Violation> {
+        match (kind, self) {
+            _ if kind == self.kind() => Ok(()),
+            (1..=5, _) => Err(Violation::Unexpected(self)),
+            // Whoever speaks something else altogether says it in the first byte.
+            (_, Self::Hello | Self::Offer) => Err(Violation::NotThisProtocol),
+            _ => Err(Violation::UnknownMessage(kind)),
+        }
+    }
+
+    /// "It did not say ...".
+    fn words(self) -> &'static str {
+        match self {
+            Self::Hello => "hello",
+            Self::Offer => "what it offers",
+            Self::Accept => "what it has",
+            Self::Start => "where it starts",
+            Self::Done => "that it is done",
+        }
+    }
+}
+
+impl Message {
+    /// Which one it is.
+    fn due(&self) -> Due {
+        match self {
+            Self::Hello { .. } => Due::Hello,
+            Self::Offer(_) => Due::Offer,
+            Self::Accept { .. } => Due::Accept,
+            Self::Start { .. } => Due::Start,
+            Self::Done { .. } => Due::Done,
         }
     }
 
@@ -234,7 +286,7 @@ impl Message {
             Self::Start { offset } => body.extend_from_slice(&offset.to_be_bytes()),
             Self::Done { root } => body.extend_from_slice(root.as_bytes()),
         }
-        let mut message = vec![self.kind()];
+        let mut message = vec![self.due().kind()];
         message.extend_from_slice(&(body.len() as u16).to_be_bytes());
         message.append(&mut body);
         message
@@ -264,7 +316,6 @@ impl Message {
             3 => Self::Accept { offset: body.length()?, prefix: body.hash()? },
             4 => Self::Start { offset: body.length()? },
             5 => Self::Done { root: body.hash()? },
-            // Whoever speaks something else says it in the first byte.
             other => return Err(Violation::UnknownMessage(other)),
         })
     }

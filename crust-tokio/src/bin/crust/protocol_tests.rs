@@ -26,9 +26,9 @@ fn any_message() -> impl Strategy<Value = Message> {
 }
 
 /// What a stream with these bytes on it yields.
-fn read_bytes(mut bytes: &[u8]) -> Result<Message, ReadError> {
+fn read_bytes(mut bytes: &[u8], due: Due) -> Result<Message, ReadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(read(&mut bytes))
+    runtime.block_on(read(&mut bytes, due))
 }
 
 proptest! {
@@ -36,21 +36,21 @@ proptest! {
     fn every_message_is_read_as_it_was_written(message in any_message(), rest in any::<[u8; 3]>()) {
         let mut bytes = message.encode();
         bytes.extend(rest);
-        prop_assert_eq!(read_bytes(&bytes).unwrap(), message);
+        prop_assert_eq!(read_bytes(&bytes, message.due()).unwrap(), message);
     }
 
     #[test]
     fn a_message_cut_short_is_no_message(message in any_message(), cut in any::<prop::sample::Index>()) {
         let bytes = message.encode();
         let cut = &bytes[..cut.index(bytes.len())];
-        prop_assert!(matches!(read_bytes(cut), Err(ReadError::Stream(_))));
+        prop_assert!(matches!(read_bytes(cut, message.due()), Err(ReadError::Stream(_))));
     }
 
     #[test]
     fn fields_that_later_versions_add_are_skipped(message in any_message(), more in prop::collection::vec(any::<u8>(), 0..100)) {
         let mut body = message.encode().split_off(3);
         body.extend(more);
-        prop_assert_eq!(Message::decode(message.kind(), &body), Ok(message));
+        prop_assert_eq!(Message::decode(message.due().kind(), &body), Ok(message));
     }
 
     #[test]
@@ -86,13 +86,30 @@ fn a_length_beyond_what_files_can_have_is_refused() {
 
 #[test]
 fn a_body_longer_than_any_message_is_refused_before_it_is_read() {
-    assert!(matches!(read_bytes(&[2, 0xff, 0xff]), Err(ReadError::Violation(Violation::TooLong(0xffff)))));
+    let read = read_bytes(&[2, 0xff, 0xff], Due::Offer);
+    assert!(matches!(read, Err(ReadError::Violation(Violation::TooLong(0xffff)))), "{read:?}");
+}
+
+#[test]
+fn what_is_not_due_is_refused_at_its_first_byte() {
+    for (byte, due, violation) in [
+        (3, Due::Hello, Violation::Unexpected(Due::Hello)),
+        (1, Due::Done, Violation::Unexpected(Due::Done)),
+        (b'G', Due::Hello, Violation::NotThisProtocol),
+        (b'H', Due::Offer, Violation::NotThisProtocol),
+        (6, Due::Start, Violation::UnknownMessage(6)),
+    ] {
+        // Nothing follows: whoever waited for more would see the end of the stream.
+        let read = read_bytes(&[byte], due);
+        assert!(matches!(&read, Err(ReadError::Violation(found)) if *found == violation), "{read:?}");
+    }
 }
 
 #[test]
 fn a_stranger_to_the_protocol_is_told_apart_from_a_newer_version() {
     assert_eq!(Message::decode(1, b"GET / HTTP/1.1"), Err(Violation::NotThisProtocol));
-    assert_eq!(read_bytes(&Message::Hello { version: 9 }.encode()).unwrap(), Message::Hello { version: 9 });
+    let newer = Message::Hello { version: 9 };
+    assert_eq!(read_bytes(&newer.encode(), Due::Hello).unwrap(), newer);
     assert_eq!(common_version(9), Ok(VERSION));
     assert_eq!(common_version(0), Err(Violation::Version(0)));
     let mut newer = offer_body(1, b"a");

@@ -2,11 +2,10 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::time::Duration;
 
 use console::Term;
 use crust_tokio::proto::TransportConfig;
-use crust_tokio::{Connection, Contact, PeerId};
+use crust_tokio::{Connection, Contact, PeerId, RecvStream, SendStream};
 use indicatif::BinaryBytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,18 +16,16 @@ use crate::interrupt::Interrupt;
 use crate::meter::{Meter, per_second};
 use crate::output::{Event, Output};
 use crate::pace::Pace;
-use crate::protocol::{Violation, code};
+use crate::protocol::{Due, Violation, code};
 use crate::qr::{self, Ink};
 use crate::report::Report;
-use crate::serve::serve;
+use crate::serve::{FIRST_WORD, serve};
 use crate::source::Source;
 use crate::trouble::Trouble;
 use crate::{ending, name, setup};
 
 /// How many receivers are served at once.
 const MAX_RECEIVERS: usize = 32;
-/// How long a peer that has connected may take to say what it wants.
-const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// The file's hash, once it is known.
 type Root = watch::Receiver<Option<Result<blake3::Hash, Failure>>>;
@@ -118,7 +115,9 @@ impl Service {
 
         let shown = name::printable(self.source.name());
         let report = Report::new(&self.out, id.clone(), format!("{shown} to {short}"), self.source.length());
-        let result = self.transfer(&connection, &report).await;
+        // Kept until the connection is closed: a stream that is dropped before says that all is well with it.
+        let mut stream = None;
+        let result = self.transfer(&connection, &mut stream, &report).await;
         let seconds = report.elapsed();
         report.stop();
         let (from, root) = match result {
@@ -158,16 +157,17 @@ impl Service {
     async fn transfer(
         &self,
         connection: &Connection,
+        stream: &mut Option<(SendStream, RecvStream)>,
         report: &Report,
     ) -> Result<(u64, blake3::Hash), Trouble> {
         let opened = tokio::time::timeout(FIRST_WORD, connection.accept_bi()).await;
-        let (mut send, mut recv) = match opened {
-            Ok(opened) => opened.map_err(io::Error::from)?,
-            Err(_) => return Err(Violation::Unexpected("anything").into()),
+        let (send, recv) = match opened {
+            Ok(opened) => stream.insert(opened.map_err(io::Error::from)?),
+            Err(_) => return Err(Violation::Unexpected(Due::Hello).into()),
         };
         let mut root = self.root.clone();
         let known = async { hashed(&mut root).await };
-        let from = serve(&mut recv, &mut send, &self.source, known, Pace::new(self.rate), report).await?;
+        let from = serve(recv, send, &self.source, known, Pace::new(self.rate), report).await?;
         Ok((from, hashed(&mut self.root.clone()).await?))
     }
 

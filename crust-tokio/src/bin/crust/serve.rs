@@ -1,14 +1,19 @@
 //! The sender's half of the file protocol, on any pair of streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::failure::Failure;
 use crate::pace::Pace;
-use crate::protocol::{self, Message, Offer, Violation};
+use crate::protocol::{self, Due, Message, Offer, Violation};
 use crate::source::{Piece, Source};
 use crate::trouble::{Trouble, Watch};
+
+/// How long a peer that has connected may take to say what it wants, and again to say it all: those that never
+/// do would keep others out.
+pub(crate) const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// Serves a file to one receiver; ends when that has confirmed that it has it all on its disk.
 ///
@@ -21,16 +26,17 @@ pub(crate) async fn serve(
     mut pace: Pace,
     watch: &dyn Watch,
 ) -> Result<u64, Trouble> {
-    let version = match protocol::read(recv).await? {
+    let hello = tokio::time::timeout(FIRST_WORD, protocol::read(recv, Due::Hello)).await;
+    let version = match hello.map_err(|_| Violation::Unexpected(Due::Hello))?? {
         Message::Hello { version } => protocol::common_version(version)?,
-        _ => return Err(Violation::Unexpected("hello").into()),
+        _ => return Err(Violation::Unexpected(Due::Hello).into()),
     };
     let root = root.await?;
     let offer = Offer { version, length: source.length(), root, name: source.name().to_owned() };
     protocol::write(send, &Message::Offer(offer)).await?;
 
-    let Message::Accept { offset, prefix } = protocol::read(recv).await? else {
-        return Err(Violation::Unexpected("what it has").into());
+    let Message::Accept { offset, prefix } = protocol::read(recv, Due::Accept).await? else {
+        return Err(Violation::Unexpected(Due::Accept).into());
     };
     let mut reading = source.clone().read(root, offset, prefix);
     let (mut from, mut at) = (0, 0);
@@ -42,19 +48,21 @@ pub(crate) async fn serve(
                 watch.started(from, from != offset);
             }
             Piece::Data(buffer) => {
-                pace.wait(buffer.len()).await;
-                send.write_all(&buffer).await?;
-                at += buffer.len() as u64;
+                for portion in buffer.chunks(pace.portion()) {
+                    pace.wait(portion.len()).await;
+                    send.write_all(portion).await?;
+                    at += portion.len() as u64;
+                    watch.progress(at);
+                }
                 reading.give_back(buffer);
-                watch.progress(at);
             }
         }
     }
     send.shutdown().await?;
 
-    match protocol::read(recv).await? {
+    match protocol::read(recv, Due::Done).await? {
         Message::Done { root: theirs } if theirs == root => Ok(from),
         Message::Done { .. } => Err(Violation::WrongDone.into()),
-        _ => Err(Violation::Unexpected("that it is done").into()),
+        _ => Err(Violation::Unexpected(Due::Done).into()),
     }
 }

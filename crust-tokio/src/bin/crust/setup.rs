@@ -5,8 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crust_tokio::key_file::{self, KeyFileError};
 use crust_tokio::proto::identity::{DEFAULT_NETWORK, NetworkSecret};
-use crust_tokio::{Builder, Config, Network, Node, SecretKey, key_file};
+use crust_tokio::{Builder, Config, Network, Node, SecretKey};
 use etcetera::BaseStrategy;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -85,7 +86,20 @@ pub(crate) fn default_key() -> Result<PathBuf, Failure> {
 /// The key in a file, which is made if it is not there; says whether it was made.
 pub(crate) fn key(path: &Path) -> Result<(SecretKey, bool), Failure> {
     let created = fs::symlink_metadata(path).is_err();
-    let key = key_file::load_or_create(path).map_err(|error| Failure::new(Kind::Key, error.to_string()))?;
+    let key = key_file::load_or_create(path).map_err(|error| {
+        let message = match &error {
+            KeyFileError::Io { what, path, source } => {
+                format!(
+                    "cannot {what} {}: {}; choose another place with --key",
+                    path.display(),
+                    plain(source)
+                )
+            }
+            // The others say themselves what to do.
+            _ => error.to_string(),
+        };
+        Failure::new(Kind::Key, message)
+    })?;
     Ok((key, created))
 }
 
@@ -105,7 +119,7 @@ pub(crate) async fn node(
     }
     let timeout = common.timeout;
     let bound = builder.config(|config| patience(config, timeout)).config(adjust).bind().await;
-    bound.map_err(|error| Failure::new(Kind::Listen, plain(&error)))
+    bound.map_err(|error| Failure::listening(&error))
 }
 
 /// How long the other side may be silent.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
@@ -10,8 +11,8 @@ use crate::destination::Destination;
 use crate::failure::{Failure, Kind};
 use crate::fetch::{Fetched, fetch};
 use crate::pace::Pace;
-use crate::protocol::{self, Message, Offer, VERSION, Violation};
-use crate::serve::serve;
+use crate::protocol::{self, Due, Message, Offer, VERSION, Violation};
+use crate::serve::{FIRST_WORD, serve};
 use crate::source::{CHUNK, Source};
 use crate::trouble::{Trouble, Watch};
 
@@ -161,9 +162,9 @@ async fn open_as_sender(
     send: &mut WriteHalf<DuplexStream>,
     content: &[u8],
 ) {
-    protocol::read(recv).await.unwrap();
+    protocol::read(recv, Due::Hello).await.unwrap();
     protocol::write(send, &Message::Offer(offer(content))).await.unwrap();
-    protocol::read(recv).await.unwrap();
+    protocol::read(recv, Due::Accept).await.unwrap();
     protocol::write(send, &Message::Start { offset: 0 }).await.unwrap();
 }
 
@@ -209,9 +210,9 @@ fn what_came_before_the_sender_went_silent_is_kept() {
 fn a_start_that_was_not_asked_for_is_the_peers_fault() {
     let place = Place::new();
     let result = fetch_from(&place, |mut recv, mut send| async move {
-        protocol::read(&mut recv).await.unwrap();
+        protocol::read(&mut recv, Due::Hello).await.unwrap();
         protocol::write(&mut send, &Message::Offer(offer(b"content"))).await.unwrap();
-        protocol::read(&mut recv).await.unwrap();
+        protocol::read(&mut recv, Due::Accept).await.unwrap();
         protocol::write(&mut send, &Message::Start { offset: 3 }).await.unwrap();
     });
     assert!(matches!(result, Err(Trouble::Peer(Violation::Length(3)))), "{result:?}");
@@ -221,7 +222,7 @@ fn a_start_that_was_not_asked_for_is_the_peers_fault() {
 fn a_name_that_climbs_out_of_the_directory_creates_nothing() {
     let place = Place::new();
     let result = fetch_from(&place, |mut recv, mut send| async move {
-        protocol::read(&mut recv).await.unwrap();
+        protocol::read(&mut recv, Due::Hello).await.unwrap();
         let bad = Offer { name: "../evil".to_owned(), ..offer(b"content") };
         protocol::write(&mut send, &Message::Offer(bad)).await.unwrap();
     });
@@ -238,17 +239,28 @@ fn a_getter_that_speaks_something_else_is_the_peers_fault() {
     let result = serve_to(b"content", |_recv, mut send| async move {
         protocol::write(&mut send, &Message::Start { offset: 0 }).await.unwrap();
     });
-    assert!(matches!(result, Err(Trouble::Peer(Violation::Unexpected(_)))), "{result:?}");
+    assert!(matches!(result, Err(Trouble::Peer(Violation::Unexpected(Due::Hello)))), "{result:?}");
+}
+
+#[test]
+fn a_getter_that_never_says_all_of_its_hello_is_not_waited_for() {
+    let result = serve_to(b"content", |recv, mut send| async move {
+        send.write_all(&Message::Hello { version: VERSION }.encode()[..5]).await.unwrap();
+        // In the test's own time: it stays, and says no more.
+        tokio::time::sleep(2 * FIRST_WORD).await;
+        drop((recv, send));
+    });
+    assert!(matches!(result, Err(Trouble::Peer(Violation::Unexpected(Due::Hello)))), "{result:?}");
 }
 
 #[test]
 fn a_getter_that_claims_more_than_the_file_is_served_from_the_start() {
     let served = serve_to(b"content", |mut recv, mut send| async move {
         protocol::write(&mut send, &Message::Hello { version: VERSION }).await.unwrap();
-        protocol::read(&mut recv).await.unwrap();
+        protocol::read(&mut recv, Due::Offer).await.unwrap();
         let claim = Message::Accept { offset: 1 << 40, prefix: blake3::hash(b"") };
         protocol::write(&mut send, &claim).await.unwrap();
-        assert_eq!(protocol::read(&mut recv).await.unwrap(), Message::Start { offset: 0 });
+        assert_eq!(protocol::read(&mut recv, Due::Start).await.unwrap(), Message::Start { offset: 0 });
         let mut data = [0; 7];
         recv.read_exact(&mut data).await.unwrap();
         protocol::write(&mut send, &Message::Done { root: blake3::hash(&data) }).await.unwrap();
@@ -260,7 +272,7 @@ fn a_getter_that_claims_more_than_the_file_is_served_from_the_start() {
 fn a_getter_that_confirms_another_file_has_confirmed_nothing() {
     let result = serve_to(b"content", |mut recv, mut send| async move {
         protocol::write(&mut send, &Message::Hello { version: VERSION }).await.unwrap();
-        protocol::read(&mut recv).await.unwrap();
+        protocol::read(&mut recv, Due::Offer).await.unwrap();
         let nothing = Message::Accept { offset: 0, prefix: blake3::hash(b"") };
         protocol::write(&mut send, &nothing).await.unwrap();
         protocol::write(&mut send, &Message::Done { root: blake3::hash(b"other") }).await.unwrap();
@@ -282,4 +294,24 @@ fn a_limited_rate_is_kept() {
         let taken = begun.elapsed();
         assert!((1.99..2.01).contains(&taken.as_secs_f64()), "{taken:?}");
     });
+}
+
+#[test]
+fn a_limited_rate_is_kept_no_longer_than_there_is_a_reason_to() {
+    run(async {
+        let begun = tokio::time::Instant::now();
+        let mut pace = Pace::new(Some(1)).until(tokio::time::sleep(Duration::from_secs(1)));
+        for _ in 0..9 {
+            pace.wait(CHUNK).await;
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_low_rate_is_kept_in_small_steps() {
+    assert_eq!(Pace::new(None).portion(), CHUNK);
+    assert_eq!(Pace::new(Some(1 << 40)).portion(), CHUNK);
+    assert_eq!(Pace::new(Some(64 << 10)).portion(), 8 << 10);
+    assert_eq!(Pace::new(Some(1)).portion(), 1);
 }

@@ -1,0 +1,24 @@
+use super::*;
+
+/// What is said of a connection that the other side closed with this code and these words.
+fn heard(code: u64, words: &str) -> Failure {
+    ended(&CloseReason::ByPeer { code, reason: words.as_bytes().to_vec().into() })
+}
+
+#[test]
+fn a_getter_that_cannot_write_is_quoted_and_nothing_is_said_twice() {
+    let of = |kind: Kind| {
+        let (code, words) = kind.close();
+        heard(code, words).message
+    };
+    assert_eq!(of(Kind::DiskFull), "the other side cannot write the file: the disk is full");
+    assert_eq!(of(Kind::Permission), "the other side cannot write the file: it is not allowed to");
+    assert_eq!(of(Kind::File), "the other side cannot write the file");
+}
+
+#[test]
+fn codes_of_later_versions_are_failures_that_say_what_the_other_side_says() {
+    let failure = heard(4242, "out of tea");
+    assert_eq!((failure.kind, &*failure.message), (Kind::PeerFailed, "the other side failed: out of tea"));
+    assert_eq!(heard(4242, "").message, "the other side failed");
+}
