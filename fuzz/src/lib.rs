@@ -304,7 +304,10 @@ impl World {
             16 => Input::Wall(self.wall),
             17 => Input::Entropy(&entropy),
             18 => Input::SocketOpened { socket, local: from },
-            _ if u.ratio(1, 10)? => Input::SocketFailed { socket, error: "gone".into() },
+            _ if u.ratio(1, 10)? => {
+                party.sockets.remove(0);
+                Input::SocketFailed { socket, error: "gone".into() }
+            }
             _ => Input::Timeout,
         };
         party.engine.handle_input(input, self.now);

@@ -152,7 +152,7 @@ impl Node {
     pub(crate) fn ring(&mut self, now: Instant) {
         let clock = self.clock(now);
         if self.rung.0 != clock {
-            self.rung = (clock, 0, 0);
+            (self.rung.0, self.rung.1) = (clock, 0);
         }
         self.rung.1 += 1;
         self.rung.2 += 1;
