@@ -384,9 +384,12 @@ impl Session {
         due
     }
 
-    /// The peer says, in a handshake, that the session lives: probe again at once.
-    pub(crate) fn on_alive(&mut self, now: Instant) {
+    /// The peer says, in a handshake at `address`, that the session lives: probe again at once.
+    pub(crate) fn on_alive(&mut self, address: SocketAddr, now: Instant) {
         self.last_heard = now;
+        for path in &mut self.paths {
+            path.on_proven(address);
+        }
         self.ping();
     }
 
