@@ -124,7 +124,7 @@ impl Engine {
                 if let Purpose::Revival(session) = attempt.purpose {
                     let slot = super::slots::slot_of(session);
                     if self.slots.session(session).is_some() {
-                        self.with_session(slot, |s| s.on_alive(now));
+                        self.with_session(slot, |s| s.on_alive(address, now));
                         self.after(slot, now);
                     }
                     self.end_attempt(id, Err(ConnectError::Cancelled));

@@ -125,3 +125,30 @@ fn two_nodes_talk_whether_the_id_is_known_or_not() {
         assert_eq!(*closed, Event::Closed { session: b, reason });
     }
 }
+
+/// Each side holds what the other does not: the chunks of what was sent, and of what was received.
+#[test]
+fn a_session_that_has_gone_quiet_gives_its_spare_memory_back_on_both_sides() {
+    let mut nodes = [node(1), node(2)];
+    let mut now = Instant::ZERO;
+    let target = Target::from((nodes[1].engine.peer_id(), nodes[1].addr));
+    nodes[0].engine.connect(target, now).unwrap();
+    run(&mut nodes, &mut now, Duration::from_secs(5), |n, _| n.iter().all(|n| connected(n).is_some()));
+    let ids = nodes.each_ref().map(|n| connected(n).expect("connected"));
+    let memory = |nodes: &mut [Node], side: usize| {
+        nodes[side].engine.slots.entry_mut(slots::slot_of(ids[side])).unwrap().session.streams().memory()
+    };
+    // One small stream stays open, so that no end of a last stream does it.
+    let mut s = nodes[0].engine.session_mut(ids[0], now).unwrap();
+    let open = s.open(Dir::Bi).unwrap().unwrap();
+    s.write(open, b"x").unwrap();
+    s.send_message(Priority::default(), &[7; 200_000], false).unwrap();
+    run(&mut nodes, &mut now, Duration::from_secs(60), |nodes, now| {
+        nodes[1].engine.session_mut(ids[1], now).unwrap().recv_message().is_some()
+    });
+    let busy = [memory(&mut nodes, 0), memory(&mut nodes, 1)];
+    assert!(busy.iter().all(|bytes| *bytes >= 16_384), "{busy:?}");
+    run(&mut nodes, &mut now, Duration::from_secs(3), |_, _| false);
+    let idle = [memory(&mut nodes, 0), memory(&mut nodes, 1)];
+    assert!(idle.iter().all(|bytes| *bytes < 4096), "{busy:?} became {idle:?}");
+}

@@ -220,6 +220,16 @@ impl Path {
         Validated::Moved { from }
     }
 
+    /// The peer was shown by other means to receive at `address`: it answered a hello that was sent there.
+    ///
+    /// Were we moved (a NAT rebound) before our challenge returned, its answer went to where we no longer are, and
+    /// once what may be sent to an address that is not validated is spent we cannot tell the peer where we are.
+    pub(crate) fn on_proven(&mut self, address: SocketAddr) {
+        if self.route.remote == address {
+            self.challenge = None;
+        }
+    }
+
     /// How many bytes may go to the present address now, as far as its validation is concerned.
     pub(crate) fn allowance(&self) -> u64 {
         match self.challenge {

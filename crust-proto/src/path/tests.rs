@@ -27,6 +27,17 @@ fn a_new_address_gets_a_challenge_and_nothing_else_until_it_answers() {
 }
 
 #[test]
+fn an_address_that_was_proven_by_other_means_needs_no_challenge_and_no_other_address_does_it_good() {
+    let mut path = path();
+    path.validate([5; 8], 0, NOW);
+    path.on_proven(route(2).remote);
+    assert!(!path.may_send());
+    path.on_proven(route(1).remote);
+    assert!(path.may_send());
+    assert_eq!(path.due_challenge(NOW), None);
+}
+
+#[test]
 fn an_answer_to_a_challenge_that_was_never_sent_is_none() {
     let mut path = path();
     path.on_packet(route(2), 100, true, || [5; 8], NOW);

@@ -16,6 +16,9 @@ pub(crate) struct Datagrams {
     readable: bool,
 }
 
+/// An empty queue keeps room for so many.
+const KEPT: usize = 16;
+
 /// A queue holds no more datagrams than fit its limit at this size, so that empty ones fill it too.
 const ITEM: usize = 64;
 
@@ -45,6 +48,10 @@ impl Queue {
     fn pop(&mut self) -> Option<Bytes> {
         let data = self.items.pop_front()?;
         self.bytes -= data.len();
+        if self.items.is_empty() {
+            // What a burst took is given back, or a session that had one would never be small again.
+            self.items.shrink_to(KEPT);
+        }
         Some(data)
     }
 }
@@ -105,5 +112,21 @@ impl Datagrams {
     /// How many were dropped for want of room: before sending, and before the application took them.
     pub(crate) const fn dropped(&self) -> (u64, u64) {
         (self.out.dropped, self.incoming.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_was_full_is_small_again_when_it_is_empty() {
+        let mut datagrams = Datagrams::new(1 << 20);
+        for _ in 0..10_000 {
+            datagrams.on_frame(b"a burst");
+        }
+        assert!(datagrams.incoming.items.capacity() >= 10_000);
+        while datagrams.receive().is_some() {}
+        assert!(datagrams.incoming.items.capacity() <= KEPT);
     }
 }

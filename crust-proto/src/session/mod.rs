@@ -63,6 +63,8 @@ const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
 const PTOS_BEFORE_REVIVAL: u32 = 3;
 /// How long after one such question the next is asked.
 const REVIVAL_INTERVAL: Duration = Duration::from_secs(5);
+/// When nothing of the application's came or went for so long, memory that only serves speed is given back.
+const SPARES_KEPT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum State {
@@ -119,6 +121,8 @@ pub struct Session {
     /// The first ack-eliciting packet since the peer was heard last (RFC 9000 §10.1).
     first_unheard: Option<Instant>,
     last_sent: Instant,
+    /// When something of the application's came or went last.
+    last_data: Instant,
     /// When the pacer, or the peer's clock, lets the next packet go.
     send_at: Option<Instant>,
     next_revival: Option<Instant>,
@@ -234,6 +238,7 @@ impl Session {
             last_heard: now,
             first_unheard: None,
             last_sent: now,
+            last_data: now,
             send_at: None,
             next_revival: None,
             close_reason: None,
@@ -384,9 +389,12 @@ impl Session {
         due
     }
 
-    /// The peer says, in a handshake, that the session lives: probe again at once.
-    pub(crate) fn on_alive(&mut self, now: Instant) {
+    /// The peer says, in a handshake at `address`, that the session lives: probe again at once.
+    pub(crate) fn on_alive(&mut self, address: SocketAddr, now: Instant) {
         self.last_heard = now;
+        for path in &mut self.paths {
+            path.on_proven(address);
+        }
         self.ping();
     }
 
@@ -473,7 +481,10 @@ impl Session {
         let may_send = self.paths.iter().any(Path::may_send);
         let keep_alive = self.keep_alive.filter(|_| may_send).map(|every| self.last_sent + every);
         let idle = Some(self.idle_deadline());
-        [until, paths, keep_alive, idle, self.keys.timeout(), self.send_at].into_iter().flatten().min()
+        [until, paths, keep_alive, idle, self.keys.timeout(), self.send_at, self.trim_at()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When the session ends or changes its state even if its socket takes nothing.
@@ -541,7 +552,15 @@ impl Session {
         if self.keep_alive.is_some_and(|every| self.last_sent + every <= now) {
             self.ping();
         }
+        if self.trim_at().is_some_and(|at| at <= now) {
+            self.streams.trim();
+        }
         self.end_lingering(now);
+    }
+
+    /// When spare memory is to be given back, while there is some.
+    fn trim_at(&self) -> Option<Instant> {
+        self.streams.has_spare_memory().then(|| self.last_data + SPARES_KEPT)
     }
 
     /// Goes from lingering to closing, once everything is delivered or the time is up.

@@ -151,7 +151,10 @@ impl Session {
             | Frame::MaxStreamData { .. }
             | Frame::MaxStreams { .. }
             | Frame::Message { .. }
-            | Frame::MaxMessageData { .. } => self.streams.on_frame(frame)?,
+            | Frame::MaxMessageData { .. } => {
+                self.last_data = now;
+                self.streams.on_frame(frame)?;
+            }
         }
         Ok(())
     }

@@ -206,6 +206,7 @@ impl Session {
             let mut sent = smallvec::SmallVec::new();
             if self.streams.write_frames(&mut w, &mut sent) {
                 contents.extend(sent.into_iter().map(Carried::Streams));
+                self.last_data = now;
                 eliciting = true;
             }
         }

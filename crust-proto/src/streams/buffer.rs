@@ -34,6 +34,10 @@ pub(super) struct Pool {
 }
 
 impl Pool {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.spares.is_empty()
+    }
+
     /// Frees everything.
     pub(super) fn clear(&mut self) {
         self.spares = Vec::new();

@@ -215,8 +215,13 @@ impl Streams {
         self.table.len()
     }
 
-    /// Gives back memory that only serves speed. For a session that has gone idle; one whose last stream came
-    /// to its end does it by itself.
+    /// Whether there is something to [`trim`](Streams::trim). O(1).
+    pub const fn has_spare_memory(&self) -> bool {
+        !self.pool.is_empty()
+    }
+
+    /// Gives back memory that only serves speed: up to 64 KiB. For a session that has gone idle; one whose last
+    /// stream came to its end does it by itself.
     pub fn trim(&mut self) {
         self.pool.clear();
         self.control.shrink();
@@ -329,7 +334,7 @@ impl Streams {
     }
 
     #[cfg(test)]
-    fn memory(&self) -> usize {
+    pub(crate) fn memory(&self) -> usize {
         let halves = |s: &Stream| {
             s.send.as_ref().map_or(0, SendHalf::memory) + s.recv.as_ref().map_or(0, RecvHalf::memory)
         };

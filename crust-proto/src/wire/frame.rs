@@ -133,7 +133,7 @@ impl<'a> Ack<'a> {
     fn decode(reader: &mut Reader<'a>, with_ecn: bool) -> Result<Self, Malformed> {
         let path = u32::try_from(reader.varint()?).map_err(|_| Malformed)?;
         let largest = reader.varint()?;
-        let delay_micros = reader.varint()?.checked_shl(ACK_DELAY_EXPONENT).ok_or(Malformed)?;
+        let delay_micros = reader.varint()?.checked_mul(1 << ACK_DELAY_EXPONENT).ok_or(Malformed)?;
         let more_ranges = reader.varint()?;
         // Each further range takes two bytes at least: a count that cannot be true is refused before the walk.
         if more_ranges > reader.remaining() as u64 / 2 {

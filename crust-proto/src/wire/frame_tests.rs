@@ -148,3 +148,23 @@ fn an_ack_below_packet_zero_is_malformed() {
     // a gap that leads below zero.
     assert_eq!(Frame::decode(&mut Reader::new(&[0x02, 0, 3, 0, 1, 1, 1, 0])), Err(Malformed));
 }
+
+#[test]
+fn a_delay_that_no_clock_can_count_is_malformed_and_not_cut_short() {
+    let decoded = |delay: u64| {
+        let mut buf = [0u8; 32];
+        let mut w = Writer::new(&mut buf);
+        [0x02, 0, 3].into_iter().for_each(|b| w.u8(b));
+        w.varint(delay);
+        [0, 0].into_iter().for_each(|b| w.u8(b));
+        let len = w.finish().unwrap();
+        match Frame::decode(&mut Reader::new(&buf[..len])) {
+            Ok(Frame::Ack(ack)) => Ok(ack.delay_micros),
+            Ok(other) => panic!("{other:?} is no ACK"),
+            Err(malformed) => Err(malformed),
+        }
+    };
+    assert_eq!(decoded((1 << 61) - 1), Ok(u64::MAX - 7));
+    assert_eq!(decoded(1 << 61), Err(Malformed));
+    assert_eq!(decoded((1 << 61) + 1), Err(Malformed));
+}

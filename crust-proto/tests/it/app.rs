@@ -215,13 +215,17 @@ impl Play {
             self.outage = None;
             self.block(net, false);
         }
-        while self.steps.front().is_some() && self.next <= net.now {
+        // What happened comes before what is wanted: nobody writes to a session that it was told is closed.
+        for side in 0..2 {
+            self.hear(net, side);
+        }
+        while self.next <= net.now && self.steps.front().is_some_and(|step| may_begin(&self.sides, net, step))
+        {
             let Some(Step { side, act, .. }) = self.steps.pop_front() else { break };
             self.begin(net, side, act);
             self.wait_for_next(net);
         }
         for side in 0..2 {
-            self.hear(net, side);
             if self.sides[side].closed.is_none() {
                 self.open(net, side);
                 self.write(net, side);
@@ -307,6 +311,8 @@ impl Play {
                     let out = this.out.get_mut(&stream).expect("a stream of ours");
                     assert_eq!((out.stopped, code), (None, STOP_CODE));
                     out.stopped = Some(code);
+                    // A writer that waits for room waits no longer: its next write tells it why.
+                    out.ready = true;
                 }
                 Event::MessageReadable { session } if session == this.session => this.messages = true,
                 Event::MessageWritable { session, priority } if session == this.session => {
@@ -544,6 +550,14 @@ impl Play {
         let closed: Vec<_> = self.sides.iter().map(|s| &s.closed).collect();
         format!("{open:#?}\nmessages {messages:?}\nclosed {closed:?}, {} steps to go", self.steps.len())
     }
+}
+
+/// Two who both move before either has told the other are lost to each other, whatever they do: nobody is there to
+/// ask. So whoever is to move waits until it knows where the other has gone.
+fn may_begin(sides: &[Side; 2], net: &Net, step: &Step) -> bool {
+    let (this, peer) = (&sides[step.side], &sides[1 - step.side]);
+    let known = net.nodes[this.node].engine.session(this.session).and_then(|s| s.remote_address());
+    !matches!(step.act, Act::Rebind) || this.closed.is_some() || known == Some(net.address(peer.node))
 }
 
 impl Outgoing {

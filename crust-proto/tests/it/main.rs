@@ -1,8 +1,4 @@
 //! Whole nodes against each other, over a network in memory.
-#![cfg_attr(
-    not(crust_unmet),
-    allow(dead_code, unused_imports, reason = "only the tests that are not met yet use it")
-)]
 
 mod net;
 

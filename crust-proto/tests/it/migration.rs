@@ -148,6 +148,27 @@ fn an_idle_session_survives_a_rebinding() {
     }
 }
 
+/// What may be sent to an address that is not validated is spent, and the answer to the challenge has gone to where
+/// we were: only a handshake of its own, which the peer answers wherever it comes from, ends the silence.
+#[test]
+fn who_moves_before_the_peers_address_is_validated_finds_it_again() {
+    let mut net = Net::new(6);
+    let [a, b] = pair(&mut net);
+    let data = content(1, 100_000);
+    let stream = net.session(b.0, b.1).open(Dir::Uni).expect("open").expect("there may be one");
+    assert_eq!(net.session(b.0, b.1).write(stream, &data), Ok(data.len()));
+    net.session(b.0, b.1).finish(stream).expect("may be finished");
+    net.run_for(Duration::from_millis(1));
+    net.rebind(b.0);
+    let begun = net.now;
+    net.run_until("it is heard again", |net| remote(net, a) == Some(net.address(b.0)));
+    let silent = net.now.saturating_since(begun);
+    assert!(silent < Duration::from_secs(20), "silent for {silent:?}");
+    net.run_until("all arrives", |net| {
+        net.events(b.0).contains(&Event::StreamFinished { session: b.1, stream })
+    });
+}
+
 #[test]
 fn copies_from_another_address_do_not_steal_the_path() {
     seeds(20, |seed| {
