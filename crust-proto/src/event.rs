@@ -44,7 +44,8 @@ pub enum Event {
         /// Its address.
         local: SocketAddr,
     },
-    /// A socket could not be opened or died; the machine's fault.
+    /// A socket could not be opened or died; the machine's fault. One that died is opened again at its address
+    /// ([`Event::Listening`] follows if that works); sessions that used it go on over any other meanwhile.
     ListenFailed {
         /// Which.
         socket: SocketId,
