@@ -107,6 +107,7 @@ impl Engine {
         }
         if entry.session.close_reason().is_some() {
             self.forget_peer(&peer, id);
+            self.closing.insert(peer, id);
         }
         self.rearm(slot, now);
     }
@@ -242,6 +243,9 @@ impl Engine {
                 }
                 let (id, peer) = (entry.session.id(), entry.session.peer());
                 self.forget_peer(&peer, id);
+                if self.closing.get(&peer) == Some(&id) {
+                    self.closing.remove(&peer);
+                }
                 self.unconfirmed.remove(&(peer, id));
                 Some(entry)
             }

@@ -97,6 +97,8 @@ pub struct Engine {
     half_xx: usize,
     /// The open session with each peer.
     peers: BTreeMap<PeerId, SessionId>,
+    /// The latest session with each peer that is being closed.
+    closing: BTreeMap<PeerId, SessionId>,
     /// Sessions that are over, until the application releases them.
     ended: BTreeMap<SessionId, Box<Session>>,
     ready: VecDeque<u32>,
@@ -180,6 +182,7 @@ impl Engine {
             unconfirmed: BTreeSet::new(),
             half_xx: 0,
             peers: BTreeMap::new(),
+            closing: BTreeMap::new(),
             ended: BTreeMap::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),

@@ -84,6 +84,8 @@ enum State {
         code: u64,
         reason: Bytes,
         sent: u32,
+        /// Packets that the peer sent since: it has not heard.
+        heard: u32,
         next: Instant,
         until: Instant,
     },
@@ -573,12 +575,30 @@ impl Session {
         }
     }
 
+    /// The peer speaks as if the session were open: it has not heard CLOSE, and hears it again. Ever less often, or
+    /// the two would keep each other busy (RFC 9000 §10.2.1).
+    pub(crate) fn close_again(&mut self, now: Instant) {
+        if let State::Closing { heard, next, sent, .. } = &mut self.state {
+            *heard = heard.saturating_add(1);
+            if *sent > 0 && heard.is_power_of_two() {
+                *next = now;
+                *sent = (*sent).min(CLOSE_TRIES - 1);
+            }
+        }
+    }
+
     fn begin_closing(&mut self, code: u64, said: Bytes, reason: CloseReason, now: Instant) {
         if self.close_reason.is_none() {
             self.close_reason = Some(reason);
             self.closed_event = true;
-            self.state =
-                State::Closing { code, reason: said, sent: 0, next: now, until: now + CLOSE_PATIENCE };
+            self.state = State::Closing {
+                code,
+                reason: said,
+                sent: 0,
+                heard: 0,
+                next: now,
+                until: now + CLOSE_PATIENCE,
+            };
         }
     }
 

@@ -87,6 +87,9 @@ impl Session {
         let newest = path.received.largest().is_none_or(|largest| head.packet_number > largest);
         path.on_packet(route, len, newest, token, now);
 
+        if matches!(self.state, State::Closing { .. }) {
+            self.close_again(now);
+        }
         let mut eliciting = false;
         let mut reader = Reader::new(data);
         while !reader.is_empty() {
@@ -119,7 +122,7 @@ impl Session {
             return Ok(());
         }
         if !self.is_open() {
-            // Closing: the peer hears CLOSE again by the timer, and nothing else is acted on.
+            // Closing: the peer hears CLOSE again, and nothing else is acted on.
             return Ok(());
         }
         match frame {
