@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::attempt::{Attempt, Candidate, Purpose, Stage};
 use super::slots::Slot;
-use super::{Engine, Timer};
+use super::{Engine, PAYLOAD_ROOM, Timer};
 use crate::crypto::noise::{Pattern, Role};
 use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId};
 use crate::handshake::envelope::{HelloKey, HelloKind};
@@ -208,7 +210,7 @@ impl Engine {
             Purpose::Revival(session) => self.slots.session(session).map(|s| *s.token()),
             Purpose::Application => None,
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         let (pattern, kind) = match attempt.peer {
             Some(_) => (Pattern::IkPsk2, HelloKind::InitiateKnown),
             None => (Pattern::XxPsk3, HelloKind::InitiateUnknown),

@@ -202,7 +202,8 @@ impl SessionMut<'_> {
         self.change(|s| s.close(code, reason, now));
     }
 
-    /// Closes once everything that was written is delivered, or [`linger`](crate::TransportConfig::linger) is over.
+    /// Closes once everything that was written is delivered, or nothing of it was for
+    /// [`linger`](crate::TransportConfig::linger).
     pub fn finish_and_close(&mut self, code: u64, reason: &[u8]) {
         let now = self.now;
         self.change(|s| s.finish_and_close(code, reason, now));
@@ -228,9 +229,11 @@ impl SessionMut<'_> {
             self.engine.after(slot, self.now);
             return Some(result);
         }
-        let session = self.engine.ended.get_mut(&self.id)?;
-        let result = change(session);
-        self.engine.eventful.push_back(self.id);
+        let entry = self.engine.ended.get_mut(&self.id)?;
+        let result = change(&mut entry.session);
+        if !core::mem::replace(&mut entry.eventful, true) {
+            self.engine.eventful.push_back(self.id);
+        }
         Some(result)
     }
 }
