@@ -22,7 +22,12 @@
 //! wire         varints, frames, packets                       crypto    identity    time
 //! ```
 #![forbid(unsafe_code)]
-#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::iter_over_hash_type)]
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::iter_over_hash_type,
+    clippy::missing_errors_doc
+)]
 #![cfg_attr(
     not(test),
     deny(
