@@ -6,6 +6,7 @@ mod app;
 mod datagrams;
 mod determinism;
 mod handshake;
+mod hardware;
 mod hostile;
 mod messages;
 mod migration;
