@@ -9,6 +9,7 @@ mod datagrams;
 mod determinism;
 mod endings;
 mod handshake;
+mod hardware;
 mod hostile;
 mod messages;
 mod migration;
