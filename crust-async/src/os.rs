@@ -189,3 +189,7 @@ fn has_aes() -> bool {
 const fn has_aes() -> bool {
     false
 }
+
+#[cfg(test)]
+#[path = "os_tests.rs"]
+mod tests;
