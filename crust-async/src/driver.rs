@@ -82,7 +82,8 @@ impl<P: Platform> Driver<P> {
     /// A driver with an engine and its first sockets, or the word why some are missing.
     pub(crate) fn new(config: Config, mut platform: P) -> io::Result<(Self, BindFailures)> {
         let runtime = platform.runtime()?;
-        let seed = Seed::new(platform.entropy()?);
+        let entropy = Zeroizing::new(platform.entropy()?);
+        let seed = Seed::new(*entropy);
         let (now, wall) = (runtime.now(), runtime.wall());
         let engine = Engine::new(config, seed, now, wall);
         let mut driver = Self {

@@ -69,8 +69,8 @@ pub fn load_or_create(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError>
         Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         loaded => return loaded,
     }
-    let entropy = os::entropy().map_err(io_error("draw randomness for", path))?;
-    let key = SecretKey::from_entropy(entropy);
+    let entropy = Zeroizing::new(os::entropy().map_err(io_error("draw randomness for", path))?);
+    let key = SecretKey::from_entropy(*entropy);
     match create(path, &key)? {
         Created::New => Ok(key),
         Created::Existed => load(path),

@@ -11,6 +11,7 @@ use crust_proto::recovery::Ecn;
 use crust_proto::{Hardware, InterfaceAddr, Transmit};
 use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use zeroize::Zeroizing;
 
 use crate::runtime::RecvMeta;
 
@@ -163,11 +164,16 @@ pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     Ok(found)
 }
 
-/// Randomness from the system, fit for keys.
+/// Randomness from the system, fit for keys. The caller erases it when it is used up.
+///
+/// # Errors
+///
+/// What the system says where it has none to give.
 pub fn entropy() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
+    // What is returned is the caller's to erase; what it was copied from is ours.
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+    Ok(*bytes)
 }
 
 /// What this machine is good at.

@@ -58,7 +58,11 @@ pub trait Platform: Send + 'static {
     /// The addresses of all interfaces that are up.
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>>;
 
-    /// Randomness fit for keys.
+    /// Randomness fit for keys. Whoever calls erases it when it is used up.
+    ///
+    /// # Errors
+    ///
+    /// The system has none to give. Without any a node is not made; later it goes on with what it has.
     fn entropy(&mut self) -> io::Result<[u8; 32]>;
 
     /// What the machine is good at.
