@@ -49,6 +49,7 @@
 //! }
 //! ```
 #![forbid(unsafe_code)]
+#![deny(clippy::missing_errors_doc)]
 
 mod builder;
 mod connection;

@@ -20,6 +20,11 @@ use crate::runtime::RecvMeta;
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a UDP socket that doesn't block, with large buffers; IPv6 only where it is IPv6.
+///
+/// # Errors
+///
+/// What the system says: the address is in use or not of this machine, its family is missing, the port takes
+/// privileges.
 pub fn bind_udp(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     if local.is_ipv6() {
@@ -42,6 +47,10 @@ pub struct UdpIo {
 
 impl UdpIo {
     /// Prepares `socket`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a socket that it cannot configure, such as one that is not UDP's.
     pub fn new<'a, S>(socket: &'a S) -> io::Result<Self>
     where
         UdpSockRef<'a>: From<&'a S>,
@@ -53,6 +62,11 @@ impl UdpIo {
 
     /// Receives as [`UdpSocket::poll_recv`](crate::UdpSocket::poll_recv) does, with
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where nothing has come; else what the system says, which on some
+    /// systems is about a datagram that was sent before.
     pub fn recv<'a, S>(
         &self,
         socket: &'a S,
@@ -81,6 +95,11 @@ impl UdpIo {
 
     /// Sends as [`UdpSocket::poll_send`](crate::UdpSocket::poll_send) does, with
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) for a full socket.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where the socket is full; else what the system says of these
+    /// datagrams, none of which has been sent then.
     pub fn send<'a, S>(&self, socket: &'a S, transmit: &Transmit, data: &[u8]) -> io::Result<()>
     where
         UdpSockRef<'a>: From<&'a S>,
@@ -149,6 +168,10 @@ const fn ecn_into(ecn: Ecn) -> EcnCodepoint {
 }
 
 /// The addresses of all interfaces that are up.
+///
+/// # Errors
+///
+/// What the system says where it does not tell.
 pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     let mut found: Vec<_> = if_addrs::get_if_addrs()?
         .into_iter()
