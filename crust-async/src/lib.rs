@@ -58,6 +58,7 @@ mod error;
 mod events;
 #[cfg(feature = "os")]
 pub mod key_file;
+mod log;
 mod node;
 #[cfg(feature = "os")]
 pub mod os;
