@@ -85,8 +85,10 @@ fn of_more_connections_than_wait_to_be_accepted_the_last_is_refused() {
         }
         let one_more = world.node().await;
         let refused = one_more.connect(&contact).await.unwrap();
-        let reason = refused.closed().await;
-        let CloseReason::ByPeer { code: 0, reason } = &reason else { panic!("{reason:?}") };
+        // Long enough to hear of it, and no longer: so many nodes keep a world busy for ever.
+        world.sleep(Duration::from_secs(1)).await;
+        let reason = refused.close_reason();
+        let Some(CloseReason::ByPeer { code: 0, reason }) = &reason else { panic!("{reason:?}") };
         assert_eq!(&reason[..], b"nobody accepts connections here");
 
         // All others still wait, in the order in which they came.
