@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crust_proto::crypto::{self, CryptoProvider};
 use crust_proto::{Config, Network, SecretKey};
+use zeroize::Zeroizing;
 
 use crate::driver::Driver;
 use crate::node::Node;
@@ -41,8 +42,8 @@ impl<P: Platform> Builder<P> {
 
     /// A node with a fresh key, that is kept nowhere, on a given platform.
     pub fn ephemeral_on(mut platform: P) -> Self {
-        match platform.entropy() {
-            Ok(entropy) => Self::on(platform, SecretKey::from_entropy(entropy)),
+        match platform.entropy().map(Zeroizing::new) {
+            Ok(entropy) => Self::on(platform, SecretKey::from_entropy(*entropy)),
             Err(e) => Self { platform, config: Err(e) },
         }
     }

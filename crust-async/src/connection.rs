@@ -102,6 +102,10 @@ impl Connection {
     /// Opens a stream in both directions. Waits while the peer allows no more streams.
     ///
     /// The peer hears of the stream with the first data, or the end, that is sent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended, or ends while this waits.
     pub async fn open_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(self.pair(self.open(Dir::Bi).await?))
     }
@@ -109,18 +113,30 @@ impl Connection {
     /// Opens a stream from here to the peer. Waits while the peer allows no more streams.
     ///
     /// The peer hears of the stream with the first data, or the end, that is sent on it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended, or ends while this waits.
     pub async fn open_uni(&self) -> Result<SendStream, ConnectionError> {
         Ok(SendStream::new(self.held.clone(), self.open(Dir::Uni).await?))
     }
 
     /// The next stream in both directions that the peer opens. One that had arrived when the connection ended
     /// is still yielded.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended and no such stream is left.
     pub async fn accept_bi(&self) -> Result<(SendStream, RecvStream), ConnectionError> {
         Ok(self.pair(self.accept(Dir::Bi).await?))
     }
 
     /// The next stream from the peer to here that the peer opens. One that had arrived when the connection
     /// ended is still yielded.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended and no such stream is left.
     pub async fn accept_uni(&self) -> Result<RecvStream, ConnectionError> {
         Ok(RecvStream::new(self.held.clone(), self.accept(Dir::Uni).await?))
     }
@@ -145,6 +161,12 @@ impl Connection {
     ///
     /// Waits while the queue of that priority is full. Returns when the message is in the queue; a future that
     /// was dropped before has sent nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](SendMessageError::TooLarge) for more than [`message_limit`](Self::message_limit);
+    /// [`Connection`](SendMessageError::Connection) when the connection has ended, or ends while this waits.
+    /// Either way nothing was sent.
     pub async fn send_message(&self, priority: Priority, data: &[u8]) -> Result<(), SendMessageError> {
         self.queue_message(priority, data, false).await.map(|_| ())
     }
@@ -153,6 +175,12 @@ impl Connection {
     ///
     /// A future that was dropped while the queue was full has sent nothing; one that was dropped later only
     /// forgoes the news.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](SendMessageError::TooLarge) for more than [`message_limit`](Self::message_limit): nothing was
+    /// sent. [`Connection`](SendMessageError::Connection) when the connection has ended, or ends while this waits:
+    /// the peer may have the message or not.
     pub async fn send_message_acked(&self, priority: Priority, data: &[u8]) -> Result<(), SendMessageError> {
         let message = self.queue_message(priority, data, true).await?;
         let held = &*self.held;
@@ -179,6 +207,10 @@ impl Connection {
     }
 
     /// The next message. One that had arrived when the connection ended is still yielded.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended and no message is left.
     pub async fn recv_message(&self) -> Result<Message, ConnectionError> {
         let session = self.held.session;
         let receive = move |state: &mut State, now| {
@@ -203,12 +235,22 @@ impl Connection {
     // Datagrams.
 
     /// Sends an unreliable datagram. Never waits: if too many are queued the oldest are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](SendDatagramError::TooLarge) for more than [`max_datagram`](Self::max_datagram);
+    /// [`Unsupported`](SendDatagramError::Unsupported) where the peer takes none;
+    /// [`Connection`](SendDatagramError::Connection) when the connection has ended. Either way nothing was sent.
     pub fn send_datagram(&self, data: &[u8]) -> Result<(), SendDatagramError> {
         let session = self.held.session;
         self.held.with(|state, now| state.send_datagram(session, data, now))
     }
 
     /// The next datagram. Those that nobody receives in time are dropped, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionError`] when the connection has ended and no datagram is left.
     pub async fn recv_datagram(&self) -> Result<Bytes, ConnectionError> {
         let session = self.held.session;
         let receive = move |state: &mut State, now| match state

@@ -17,6 +17,7 @@ use crust_proto::{
 };
 use zeroize::Zeroizing;
 
+use crate::log::Log;
 use crate::node::Node;
 use crate::runtime::{BoxFuture, Platform, RecvMeta, UdpSocket};
 use crate::shared::Shared;
@@ -59,6 +60,7 @@ pub(crate) struct Driver<P: Platform> {
     send_buf: Box<[u8]>,
     timer: Option<(Instant, BoxFuture<()>)>,
     upkeep: Upkeep,
+    log: Log,
 }
 
 /// A socket and what it has refused.
@@ -82,9 +84,11 @@ impl<P: Platform> Driver<P> {
     /// A driver with an engine and its first sockets, or the word why some are missing.
     pub(crate) fn new(config: Config, mut platform: P) -> io::Result<(Self, BindFailures)> {
         let runtime = platform.runtime()?;
-        let seed = Seed::new(platform.entropy()?);
+        let entropy = Zeroizing::new(platform.entropy()?);
+        let seed = Seed::new(*entropy);
         let (now, wall) = (runtime.now(), runtime.wall());
         let engine = Engine::new(config, seed, now, wall);
+        let log = Log::new(engine.peer_id());
         let mut driver = Self {
             shared: Arc::new(Shared::new(State::new(engine), runtime)),
             platform,
@@ -94,10 +98,12 @@ impl<P: Platform> Driver<P> {
             send_buf: vec![0; SEND_LEN].into_boxed_slice(),
             timer: None,
             upkeep: Upkeep { next: now, interfaces: Vec::new(), wall: (wall, now), entropy: now },
+            log,
         };
         driver.look_after(now);
         let failures = driver.obey();
         driver.shared.with(State::dispatch);
+        driver.tell();
         Ok((driver, failures))
     }
 
@@ -137,6 +143,13 @@ impl<P: Platform> Driver<P> {
         Ok(())
     }
 
+    /// Logs what happened.
+    fn tell(&mut self) {
+        for (session, event) in self.shared.with(|state, _| state.take_news()) {
+            self.log.tell(session, &event);
+        }
+    }
+
     fn input(&self, input: Input<'_>) {
         self.shared.with(|state, now| state.engine.handle_input(input, now));
     }
@@ -148,6 +161,7 @@ impl<P: Platform> Driver<P> {
         let sent = self.send(cx);
         // A socket that died later is no failure to bind.
         let _ = self.obey();
+        self.tell();
         unblocked | received | sent
     }
 
@@ -157,7 +171,11 @@ impl<P: Platform> Driver<P> {
         for socket in &mut self.sockets {
             let Some((transmit, data)) = &socket.blocked else { continue };
             let Poll::Ready(sent) = socket.io.poll_send(cx, transmit, data) else { continue };
-            let failure = sent.err().map(|error| send_failed(transmit, &error));
+            let failure = sent.err().map(|error| {
+                let cause = send_failure(transmit, &error);
+                self.log.send_failed(transmit, cause, &error);
+                Input::SendFailed { socket: transmit.socket, to: transmit.to, cause }
+            });
             socket.blocked = None;
             let id = socket.id;
             self.shared.with(|state, now| {
@@ -193,8 +211,9 @@ impl<P: Platform> Driver<P> {
                 }
                 // An ICMP error that the system reports with a receive call, about some datagram sent before.
                 // Anybody can forge one.
-                Err(error) if is_unreachable(&error) => {}
+                Err(error) if is_unreachable(&error) => self.log.receive_failed(&error),
                 Err(error) => {
+                    self.log.receive_failed(&error);
                     socket.recv_failures += 1;
                     if socket.recv_failures >= RECV_FAILURES {
                         dead.push((socket.id, error.to_string()));
@@ -238,7 +257,11 @@ impl<P: Platform> Driver<P> {
         let data = self.send_buf.get(..transmit.len).unwrap_or_default();
         match socket.io.poll_send(cx, transmit, data) {
             Poll::Ready(Ok(())) => LastSend::None,
-            Poll::Ready(Err(error)) => LastSend::Failed(*transmit, send_failure(transmit, &error)),
+            Poll::Ready(Err(error)) => {
+                let cause = send_failure(transmit, &error);
+                self.log.send_failed(transmit, cause, &error);
+                LastSend::Failed(*transmit, cause)
+            }
             Poll::Pending => {
                 socket.blocked = Some((*transmit, data.to_vec()));
                 LastSend::Blocked(socket.id)
@@ -327,6 +350,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let span = this.log.node();
+        let _entered = span.enter();
         for _ in 0..TURNS_PER_POLL {
             let now = this.shared.runtime().now();
             if this.upkeep.next <= now {
@@ -354,6 +379,7 @@ impl<P: Platform> Drop for Driver<P> {
     fn drop(&mut self) {
         self.sockets.clear();
         self.shared.with(State::end);
+        self.tell();
     }
 }
 
@@ -405,11 +431,6 @@ impl LastSend {
             }
         }
     }
-}
-
-fn send_failed(transmit: &Transmit, error: &io::Error) -> Input<'static> {
-    let cause = send_failure(transmit, error);
-    Input::SendFailed { socket: transmit.socket, to: transmit.to, cause }
 }
 
 /// What an error of a send call means.

@@ -63,14 +63,19 @@ pub enum KeyFileError {
 /// (mode 0700).
 ///
 /// Several processes may do so at once: one of them makes the key and all load the same.
+///
+/// # Errors
+///
+/// As for [`load`], but for a file that is not there; [`Io`](KeyFileError::Io) also where randomness, the file or
+/// its folders cannot be had. A file that is there is never changed.
 pub fn load_or_create(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError> {
     let path = path.as_ref();
     match load(path) {
         Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         loaded => return loaded,
     }
-    let entropy = os::entropy().map_err(io_error("draw randomness for", path))?;
-    let key = SecretKey::from_entropy(entropy);
+    let entropy = Zeroizing::new(os::entropy().map_err(io_error("draw randomness for", path))?);
+    let key = SecretKey::from_entropy(*entropy);
     match create(path, &key)? {
         Created::New => Ok(key),
         Created::Existed => load(path),
@@ -78,6 +83,12 @@ pub fn load_or_create(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError>
 }
 
 /// Loads the key from `path`.
+///
+/// # Errors
+///
+/// [`ReadableByOthers`](KeyFileError::ReadableByOthers) (on Unix), [`TooLarge`](KeyFileError::TooLarge),
+/// [`Content`](KeyFileError::Content) where there is no key in it; [`Io`](KeyFileError::Io) where the system refuses
+/// to open or read it, with [`NotFound`](io::ErrorKind::NotFound) inside where there is no such file.
 pub fn load(path: impl AsRef<Path>) -> Result<SecretKey, KeyFileError> {
     let path = path.as_ref();
     let file = File::open(path).map_err(io_error("open", path))?;

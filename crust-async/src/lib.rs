@@ -49,6 +49,7 @@
 //! }
 //! ```
 #![forbid(unsafe_code)]
+#![deny(clippy::missing_errors_doc)]
 
 mod builder;
 mod connection;
@@ -57,6 +58,7 @@ mod error;
 mod events;
 #[cfg(feature = "os")]
 pub mod key_file;
+mod log;
 mod node;
 #[cfg(feature = "os")]
 pub mod os;

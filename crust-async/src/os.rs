@@ -11,6 +11,7 @@ use crust_proto::recovery::Ecn;
 use crust_proto::{Hardware, InterfaceAddr, Transmit};
 use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use zeroize::Zeroizing;
 
 use crate::runtime::RecvMeta;
 
@@ -19,6 +20,11 @@ use crate::runtime::RecvMeta;
 const SOCKET_BUFFER: usize = 4 << 20;
 
 /// Opens a UDP socket that doesn't block, with large buffers; IPv6 only where it is IPv6.
+///
+/// # Errors
+///
+/// What the system says: the address is in use or not of this machine, its family is missing, the port takes
+/// privileges.
 pub fn bind_udp(local: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
     if local.is_ipv6() {
@@ -41,6 +47,10 @@ pub struct UdpIo {
 
 impl UdpIo {
     /// Prepares `socket`.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of a socket that it cannot configure, such as one that is not UDP's.
     pub fn new<'a, S>(socket: &'a S) -> io::Result<Self>
     where
         UdpSockRef<'a>: From<&'a S>,
@@ -52,6 +62,11 @@ impl UdpIo {
 
     /// Receives as [`UdpSocket::poll_recv`](crate::UdpSocket::poll_recv) does, with
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where nothing has come; else what the system says, which on some
+    /// systems is about a datagram that was sent before.
     pub fn recv<'a, S>(
         &self,
         socket: &'a S,
@@ -80,6 +95,11 @@ impl UdpIo {
 
     /// Sends as [`UdpSocket::poll_send`](crate::UdpSocket::poll_send) does, with
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) for a full socket.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where the socket is full; else what the system says of these
+    /// datagrams, none of which has been sent then.
     pub fn send<'a, S>(&self, socket: &'a S, transmit: &Transmit, data: &[u8]) -> io::Result<()>
     where
         UdpSockRef<'a>: From<&'a S>,
@@ -148,6 +168,10 @@ const fn ecn_into(ecn: Ecn) -> EcnCodepoint {
 }
 
 /// The addresses of all interfaces that are up.
+///
+/// # Errors
+///
+/// What the system says where it does not tell.
 pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     let mut found: Vec<_> = if_addrs::get_if_addrs()?
         .into_iter()
@@ -163,11 +187,16 @@ pub fn interfaces() -> io::Result<Vec<InterfaceAddr>> {
     Ok(found)
 }
 
-/// Randomness from the system, fit for keys.
+/// Randomness from the system, fit for keys. The caller erases it when it is used up.
+///
+/// # Errors
+///
+/// What the system says where it has none to give.
 pub fn entropy() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
+    // What is returned is the caller's to erase; what it was copied from is ours.
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+    Ok(*bytes)
 }
 
 /// What this machine is good at.
@@ -189,3 +218,7 @@ fn has_aes() -> bool {
 const fn has_aes() -> bool {
     false
 }
+
+#[cfg(test)]
+#[path = "os_tests.rs"]
+mod tests;

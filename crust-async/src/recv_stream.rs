@@ -56,11 +56,22 @@ impl RecvStream {
     }
 
     /// Reads some bytes and returns how many: none at the end of the stream, or if `buf` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Reset`](ReadError::Reset) when the peer gave the stream up; [`Stopped`](ReadError::Stopped) after
+    /// [`stop`](Self::stop); [`Connection`](ReadError::Connection) when the connection has ended and nothing that
+    /// had arrived is left.
     pub async fn read(&mut self, buf: &mut [u8]) -> Result<usize, ReadError> {
         poll_fn(|cx| self.poll_read(cx, buf)).await
     }
 
     /// Fills all of `buf`.
+    ///
+    /// # Errors
+    ///
+    /// [`FinishedEarly`](ReadExactError::FinishedEarly) when the stream ends first; [`Read`](ReadExactError::Read)
+    /// as for [`read`](Self::read). What there was can be read again.
     pub async fn read_exact(&mut self, buf: &mut [u8]) -> Result<(), ReadExactError> {
         let mut part = Filling { stream: self, buf, filled: 0 };
         while part.filled < part.buf.len() {
@@ -75,6 +86,11 @@ impl RecvStream {
     }
 
     /// Reads all that there is until the end, at most `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLong`](ReadToEndError::TooLong) when there is more than `limit`; [`Read`](ReadToEndError::Read) as for
+    /// [`read`](Self::read). What there was can be read again.
     pub async fn read_to_end(&mut self, limit: usize) -> Result<Vec<u8>, ReadToEndError> {
         // What was read waits in `unread`, from where a dropped future loses nothing.
         let mut chunk = vec![0; CHUNK];
@@ -90,6 +106,12 @@ impl RecvStream {
 
     /// Says that nothing more of the stream is wanted; the peer hears `code`. What had arrived is dropped. Where
     /// the stream has ended already nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`CodeTooLarge`](AbandonError::CodeTooLarge) for a `code` above 2^62 - 1;
+    /// [`Connection`](AbandonError::Connection) when the connection has ended. Neither where the stream has ended
+    /// already.
     pub fn stop(&mut self, code: u64) -> Result<(), AbandonError> {
         if self.end.is_none() {
             let (session, stream) = (self.held.session(), self.id);

@@ -50,15 +50,32 @@ pub trait Platform: Send + 'static {
     type Socket: UdpSocket;
 
     /// The runtime that drives the node. Called once, first.
+    ///
+    /// # Errors
+    ///
+    /// There is no runtime around the caller; the node is not made.
     fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>>;
 
     /// Opens a UDP socket. Port zero leaves the choice to the system; IPv6 sockets are IPv6 only.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. The node goes on without that socket, unless it is being made: see
+    /// [`Builder::bind`](crate::Builder::bind).
     fn bind_udp(&mut self, local: SocketAddr) -> io::Result<Self::Socket>;
 
     /// The addresses of all interfaces that are up.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; what it said before still stands then.
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>>;
 
-    /// Randomness fit for keys.
+    /// Randomness fit for keys. Whoever calls erases it when it is used up.
+    ///
+    /// # Errors
+    ///
+    /// The system has none to give. Without any a node is not made; later it goes on with what it has.
     fn entropy(&mut self) -> io::Result<[u8; 32]>;
 
     /// What the machine is good at.
@@ -92,12 +109,21 @@ impl Default for RecvMeta {
 /// A UDP socket that never blocks.
 pub trait UdpSocket: Send + 'static {
     /// The address it is bound to.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; a socket without an address is given up.
     fn local_addr(&self) -> io::Result<SocketAddr>;
 
     /// Receives: fills one or more of `bufs` from the first on, describes each in `metas` at the same place,
     /// and returns how many. With nothing there it arranges for the task to be woken.
     ///
     /// Both slices have the same length, at least one; each buffer holds the largest datagram there is.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. Errors about a datagram sent before are ignored; after sixteen others in a row the
+    /// socket is given up.
     fn poll_recv(
         &mut self,
         cx: &mut Context<'_>,
@@ -107,6 +133,11 @@ pub trait UdpSocket: Send + 'static {
 
     /// Sends the datagrams that `transmit` describes and `data` holds (`data.len() == transmit.len`), all or
     /// none. While the socket takes no more it arranges for the task to be woken.
+    ///
+    /// # Errors
+    ///
+    /// What the system says. Nothing was sent then, and none of it is tried again as it is; the engine learns what
+    /// follows for the way from the error's kind and number.
     fn poll_send(&mut self, cx: &mut Context<'_>, transmit: &Transmit, data: &[u8]) -> Poll<io::Result<()>>;
 
     /// How many datagrams one [`poll_send`](Self::poll_send) takes at most. May sink to one when the system

@@ -50,6 +50,12 @@ impl SendStream {
     /// buffer here, takes no more.
     ///
     /// A future that was dropped before it was ready has written nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`](WriteError::Stopped) when the peer wants no more; [`Finished`](WriteError::Finished) after
+    /// [`finish`](Self::finish) or [`reset`](Self::reset); [`Connection`](WriteError::Connection) when the
+    /// connection has ended. Nothing was written by this call.
     pub async fn write(&mut self, data: &[u8]) -> Result<usize, WriteError> {
         poll_fn(|cx| self.poll_write(cx, data)).await
     }
@@ -57,6 +63,10 @@ impl SendStream {
     /// Writes all bytes.
     ///
     /// If the future is dropped half-way some prefix was written; [`written`](Self::written) says how far.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write`](Self::write); what was written before stays so.
     pub async fn write_all(&mut self, mut data: &[u8]) -> Result<(), WriteError> {
         while !data.is_empty() {
             let written = self.write(data).await?;
@@ -66,6 +76,11 @@ impl SendStream {
     }
 
     /// Says that nothing more will be written. Does not wait. Finishing twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`](WriteError::Stopped) when the peer wants no more; [`Connection`](WriteError::Connection) when
+    /// the connection has ended.
     pub fn finish(&mut self) -> Result<(), WriteError> {
         if self.ended {
             return Ok(());
@@ -80,6 +95,12 @@ impl SendStream {
     ///
     /// A future that was dropped has finished the stream and only forgoes the news. After a
     /// [`reset`](Self::reset) there is nothing to wait for: [`WriteError::Finished`].
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`](WriteError::Stopped) when the peer wanted no more before all had arrived;
+    /// [`Finished`](WriteError::Finished) after a reset; [`Connection`](WriteError::Connection) when the connection
+    /// ended first: the peer may have all of it or not.
     pub async fn finished(&mut self) -> Result<(), WriteError> {
         self.finish()?;
         let (session, stream) = (self.held.session(), self.id);
@@ -98,6 +119,11 @@ impl SendStream {
 
     /// Gives the stream up: what was not yet delivered is lost, and the peer hears `code`. Where all of it has
     /// arrived already nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`CodeTooLarge`](AbandonError::CodeTooLarge) for a `code` above 2^62 - 1;
+    /// [`Connection`](AbandonError::Connection) when the connection has ended.
     pub fn reset(&mut self, code: u64) -> Result<(), AbandonError> {
         let (session, stream) = (self.held.session(), self.id);
         self.held.with(|state, now| state.reset_stream(session, stream, code, now))?;
@@ -110,6 +136,10 @@ impl SendStream {
     ///
     /// The future is independent of this handle, so that one can wait and write at once; while it lives it
     /// keeps the connection open.
+    ///
+    /// # Errors
+    ///
+    /// The future yields [`ConnectionError`] when the connection has ended.
     pub fn stopped(&self) -> impl Future<Output = Result<Option<u64>, ConnectionError>> + Send + 'static {
         let (held, stream) = (self.held.clone(), self.id);
         async move {

@@ -96,6 +96,8 @@ pub(crate) struct State {
     /// Sessions that peers opened, to be accepted. Each is held once on behalf of the queue.
     incoming: VecDeque<SessionId>,
     subscribers: BTreeMap<u64, Subscriber>,
+    /// What happened, and to which session, since the driver last logged it.
+    news: Vec<(Option<SessionId>, NodeEvent)>,
     waiters: Waiters<NodePlace>,
     /// The last ticket or subscriber that was given out.
     last_ticket: u64,
@@ -120,6 +122,7 @@ impl State {
             attempts: BTreeMap::new(),
             incoming: VecDeque::new(),
             subscribers: BTreeMap::new(),
+            news: Vec::new(),
             waiters: Waiters::new(),
             last_ticket: Ticket::SOLE.0,
             nodes: 0,
@@ -207,13 +210,13 @@ impl State {
 
     fn dispatch_one(&mut self, event: Event, connected: &mut Vec<SessionId>, now: Instant) {
         match event {
-            Event::Listening { local, .. } => self.publish(&NodeEvent::Listening { local }),
+            Event::Listening { local, .. } => self.publish(None, NodeEvent::Listening { local }),
             Event::ListenFailed { local, error, .. } => {
-                self.publish(&NodeEvent::ListenFailed { local, error });
+                self.publish(None, NodeEvent::ListenFailed { local, error });
             }
             Event::Connected { session, peer, incoming } => {
                 self.sessions.insert(session, SessionState::new(peer));
-                self.publish(&NodeEvent::Connected { peer, incoming });
+                self.publish(Some(session), NodeEvent::Connected { peer, incoming });
                 match incoming {
                     true => self.offer(session, now),
                     false => connected.push(session),
@@ -249,7 +252,7 @@ impl State {
             Event::DatagramReadable { session } => self.wake_at(session, Part::DatagramIn),
             Event::AddressChanged { session, from, to } => {
                 if let Some(peer) = self.sessions.get(&session).map(|s| s.peer) {
-                    self.publish(&NodeEvent::AddressChanged { peer, from, to });
+                    self.publish(Some(session), NodeEvent::AddressChanged { peer, from, to });
                 }
             }
             // Later versions of the core may say more than this one can hand on.
@@ -295,7 +298,7 @@ impl State {
             self.sessions.remove(&id);
             self.engine.release(id, now);
         }
-        self.publish(&NodeEvent::Disconnected { peer, reason });
+        self.publish(Some(id), NodeEvent::Disconnected { peer, reason });
     }
 
     fn sending(&mut self, session: SessionId, stream: StreamId, change: impl FnOnce(&mut Sending)) {
@@ -456,11 +459,17 @@ impl State {
         }
     }
 
-    fn publish(&mut self, event: &NodeEvent) {
+    fn publish(&mut self, session: Option<SessionId>, event: NodeEvent) {
         for (id, subscriber) in &mut self.subscribers {
-            subscriber.push(event);
+            subscriber.push(&event);
             self.waiters.wake(NodePlace::Events(*id), &mut self.leaving);
         }
+        self.news.push((session, event));
+    }
+
+    /// What there is to log, with the lock open.
+    pub(crate) fn take_news(&mut self) -> Vec<(Option<SessionId>, NodeEvent)> {
+        std::mem::take(&mut self.news)
     }
 
     // One session.
@@ -486,6 +495,7 @@ impl State {
     pub(crate) fn closed_error(&mut self, session: SessionId, now: Instant) -> ConnectionError {
         if self.close_reason(session).is_none() {
             self.dispatch(now);
+            self.notify();
         }
         ConnectionError(self.close_reason(session).unwrap_or(CloseReason::Here { code: 0 }))
     }

@@ -42,6 +42,7 @@
 //!
 //! - `aws-lc-rs` (default): fast ciphers, which need a C compiler. Without it crust is all Rust.
 #![forbid(unsafe_code)]
+#![deny(clippy::missing_errors_doc)]
 
 mod platform;
 mod udp;

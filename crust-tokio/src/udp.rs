@@ -18,6 +18,10 @@ pub struct TokioUdpSocket {
 
 impl TokioUdpSocket {
     /// Opens a socket in the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// What the system says of the address, as for [`os::bind_udp`]; or tokio, if its reactor takes no more sockets.
     pub fn bind(local: SocketAddr) -> io::Result<Self> {
         let socket = tokio::net::UdpSocket::from_std(os::bind_udp(local)?)?;
         let io = UdpIo::new(&socket)?;

@@ -36,10 +36,14 @@ struct Inner {
     block_every: u64,
     /// What every send is to fail with.
     send_error: Option<fn() -> io::Error>,
-    pub(crate) wall_ahead: Duration,
     sends: u64,
     blocks: u64,
-    entropy: u8,
+    /// How often the system was asked for randomness.
+    draws: u64,
+    /// What of it is not the same in every run.
+    chance: u8,
+    /// All that was sent, where somebody wants to know.
+    wire: Option<Vec<Vec<u8>>>,
 }
 
 #[derive(Default)]
@@ -86,14 +90,38 @@ impl World {
         drop(tasks);
     }
 
+    /// Makes all randomness that the system gives from now on another.
+    pub(crate) fn chance(&self, chance: u8) {
+        self.lock().chance = chance;
+    }
+
+    /// How often the system was asked for randomness.
+    pub(crate) fn draws(&self) -> u64 {
+        self.lock().draws
+    }
+
+    /// All that was sent since this was last asked; the first time nothing, it is kept from then on.
+    pub(crate) fn take_wire(&self) -> Vec<Vec<u8>> {
+        self.lock().wire.replace(Vec::new()).unwrap_or_default()
+    }
+
     pub(crate) fn builder(&self) -> Builder<Machine> {
-        let seed = {
-            let mut inner = self.lock();
-            inner.entropy += 1;
-            inner.entropy
-        };
-        Builder::on(Machine(self.clone()), SecretKey::from_entropy([seed; 32]))
-            .listen((Ipv4Addr::LOCALHOST, 0).into())
+        self.builder_with(&Clock::default())
+    }
+
+    /// For a node whose machine has this clock on its wall.
+    pub(crate) fn builder_with(&self, clock: &Clock) -> Builder<Machine> {
+        let machine = Machine { world: self.clone(), clock: clock.clone() };
+        Builder::on(machine, SecretKey::from_entropy(self.draw())).listen((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// Randomness from the system: another each time, and the same in every run.
+    fn draw(&self) -> [u8; 32] {
+        let mut inner = self.lock();
+        inner.draws += 1;
+        let mut drawn = [inner.chance; 32];
+        drawn[..8].copy_from_slice(&inner.draws.to_le_bytes());
+        drawn
     }
 
     pub(crate) async fn node(&self) -> Node {
@@ -219,8 +247,7 @@ impl Runtime for World {
     }
 
     fn wall(&self) -> UnixTime {
-        let inner = self.lock();
-        UnixTime::from_millis(1_700_000_000_000) + inner.now + inner.wall_ahead
+        UnixTime::from_millis(1_700_000_000_000) + self.elapsed()
     }
 }
 
@@ -249,19 +276,57 @@ impl Drop for Sleep {
     }
 }
 
+/// By how much a machine's wall clock is ahead of the world's.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Clock(Arc<Mutex<Duration>>);
+
+impl Clock {
+    pub(crate) fn set_ahead(&self, by: Duration) {
+        *self.0.lock().unwrap() = by;
+    }
+}
+
 /// A world's machine, for one node.
 #[derive(Debug)]
-pub(crate) struct Machine(World);
+pub(crate) struct Machine {
+    world: World,
+    clock: Clock,
+}
+
+/// The world's runtime, with a machine's own wall clock.
+#[derive(Debug)]
+struct MachineRuntime {
+    world: World,
+    clock: Clock,
+}
+
+impl Runtime for MachineRuntime {
+    fn spawn(&self, task: BoxFuture<()>) {
+        Runtime::spawn(&self.world, task);
+    }
+
+    fn sleep_until(&self, when: Instant) -> BoxFuture<()> {
+        self.world.sleep_until(when)
+    }
+
+    fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    fn wall(&self) -> UnixTime {
+        self.world.wall() + *self.clock.0.lock().unwrap()
+    }
+}
 
 impl Platform for Machine {
     type Socket = UdpEnd;
 
     fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>> {
-        Ok(Arc::new(self.0.clone()))
+        Ok(Arc::new(MachineRuntime { world: self.world.clone(), clock: self.clock.clone() }))
     }
 
     fn bind_udp(&mut self, mut local: SocketAddr) -> io::Result<UdpEnd> {
-        let mut inner = self.0.lock();
+        let mut inner = self.world.lock();
         if local.port() == 0 {
             inner.last += 1;
             local.set_port(u16::try_from(1024 + inner.last).unwrap());
@@ -270,7 +335,7 @@ impl Platform for Machine {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         inner.sockets.insert(local, Socket::default());
-        Ok(UdpEnd { world: self.0.clone(), local })
+        Ok(UdpEnd { world: self.world.clone(), local })
     }
 
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {
@@ -278,9 +343,7 @@ impl Platform for Machine {
     }
 
     fn entropy(&mut self) -> io::Result<[u8; 32]> {
-        let mut inner = self.0.lock();
-        inner.entropy += 1;
-        Ok([inner.entropy; 32])
+        Ok(self.world.draw())
     }
 }
 
@@ -336,6 +399,9 @@ impl UdpSocket for UdpEnd {
         }
         if let Some(error) = inner.send_error {
             return Poll::Ready(Err(error()));
+        }
+        if let Some(wire) = &mut inner.wire {
+            wire.push(data.to_vec());
         }
         drop(inner);
         let (world, from, to) = (self.world.clone(), self.local, transmit.to);

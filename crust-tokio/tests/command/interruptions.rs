@@ -19,7 +19,8 @@ fn part(place: &Place) -> u64 {
 fn a_getter_killed_in_the_middle_is_gone_on_with_by_the_next() {
     let place = Place::new();
     let content = place.long_file("sent");
-    let (sender, contact) = place.send("sent", &[]);
+    // So patient that the sender has not missed the first one when the second is done.
+    let (sender, contact) = place.send("sent", &["--timeout", "600"]);
     let killed = place.get_cut_off(&contact, "got", Running::kill);
     assert_eq!(killed.code, None);
 
@@ -29,6 +30,10 @@ fn a_getter_killed_in_the_middle_is_gone_on_with_by_the_next() {
     assert_eq!(got.event("started")["resumed_from"].as_u64(), Some(there));
     let sent = sender.end().well();
     assert_eq!(sent.event("sent")["resumed_from"].as_u64(), Some(there));
+    // The end of the sender's own work is no failure of the connection to the first one.
+    let failed = sent.event("failed");
+    assert_eq!(failed["code"], "ended", "{failed}");
+    assert_eq!(failed["message"], "this side is done: somebody else has fetched the file");
     assert_content(&place.path("got"), &content);
     assert_eq!(place.names(), ["got", "sent"]);
 }

@@ -23,7 +23,7 @@ With --json every line on standard output is one JSON object; a failure is
 
 Environment:
   CRUST_NETWORK_SECRET  the network's passphrase
-  RUST_LOG              logs on standard error, for example crust_proto=debug";
+  RUST_LOG              logs on standard error, for example crust_async=debug";
 
 /// Sends files from one computer to another: encrypted, directly, with no server in between.
 #[derive(Debug, Parser)]

@@ -36,7 +36,7 @@ pub(crate) fn no_connection(error: &ConnectError) -> Failure {
 pub(crate) fn ended(reason: &CloseReason) -> Failure {
     let CloseReason::ByPeer { code, reason: words } = reason else {
         return match reason {
-            CloseReason::Here { .. } => Failure::new(Kind::Internal, "the connection was closed here"),
+            CloseReason::Here { code } => ended_here(*code),
             CloseReason::PeerMisbehaved(_) => Failure::new(Kind::PeerMisbehaved, reason.to_string()),
             _ => Failure::new(Kind::Lost, format!("the connection was lost: {reason}")),
         };
@@ -69,6 +69,19 @@ pub(crate) fn ended(reason: &CloseReason) -> Failure {
             Failure::new(kind, format!("{message}: {words}"))
         }
         _ => Failure::new(kind, message),
+    }
+}
+
+/// Why this side ended a connection although its work was not done: the whole command ends, and what else it was
+/// doing with it.
+fn ended_here(code: u64) -> Failure {
+    match code {
+        code::INTERRUPTED => Failure::interrupted(),
+        code::SERVED => Failure::new(Kind::Ended, "this side is done: somebody else has fetched the file"),
+        code::SOURCE => {
+            Failure::new(Kind::Ended, "this side cannot go on: its file changed or cannot be read")
+        }
+        _ => Failure::new(Kind::Ended, "this side ended the connection"),
     }
 }
 

@@ -22,3 +22,14 @@ fn codes_of_later_versions_are_failures_that_say_what_the_other_side_says() {
     assert_eq!((failure.kind, &*failure.message), (Kind::PeerFailed, "the other side failed: out of tea"));
     assert_eq!(heard(4242, "").message, "the other side failed");
 }
+
+#[test]
+fn what_ends_because_this_side_is_done_is_neither_a_defect_nor_a_loss() {
+    let said = |code| ended(&CloseReason::Here { code });
+    assert_eq!(said(code::SERVED).kind, Kind::Ended);
+    assert_eq!(said(code::SERVED).message, "this side is done: somebody else has fetched the file");
+    assert_eq!(said(code::INTERRUPTED), Failure::interrupted());
+    for code in [code::DONE, code::SOURCE, code::INTERNAL, 4242] {
+        assert_eq!(said(code).kind, Kind::Ended, "{code}");
+    }
+}

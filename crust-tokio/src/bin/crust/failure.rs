@@ -52,6 +52,9 @@ pub(crate) enum Kind {
     Integrity,
     /// Ctrl-C.
     Interrupted,
+    /// This command has come to its end, and a transfer that was still under way with it. Said of that
+    /// transfer, never of the command.
+    Ended,
 }
 
 impl Kind {
@@ -79,6 +82,7 @@ impl Kind {
             Self::FileChanged => "file_changed",
             Self::Integrity => "integrity",
             Self::Interrupted => "interrupted",
+            Self::Ended => "ended",
         }
     }
 
@@ -88,7 +92,12 @@ impl Kind {
             Self::Internal => 1,
             Self::Usage | Self::BadContact | Self::NoSuchFile | Self::OtherNetwork | Self::Key => 2,
             Self::Listen | Self::NoAnswer | Self::NotMe => 3,
-            Self::Lost | Self::Refused | Self::PeerInterrupted | Self::PeerFailed | Self::PeerMisbehaved => 4,
+            Self::Lost
+            | Self::Refused
+            | Self::PeerInterrupted
+            | Self::PeerFailed
+            | Self::PeerMisbehaved
+            | Self::Ended => 4,
             Self::Exists | Self::DiskFull | Self::Permission | Self::File | Self::FileChanged => 5,
             Self::Integrity => 6,
             Self::Interrupted => 130,

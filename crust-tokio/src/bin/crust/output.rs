@@ -41,7 +41,8 @@ pub(crate) enum Event<'a> {
     Sent { peer: &'a str, name: &'a str, bytes: u64, blake3: &'a str, resumed_from: u64, seconds: f64 },
     /// `get`: it is there.
     Received { path: &'a str, bytes: u64, blake3: &'a str, resumed_from: u64, seconds: f64 },
-    /// `send`: one receiver did not get it; serving goes on.
+    /// `send`: one receiver did not get it. Serving goes on, unless the code says `ended` or `interrupted`: then it
+    /// is over, for reasons of its own.
     Failed { peer: &'a str, code: &'a str, message: &'a str },
     /// The end, in failure.
     Error { code: &'a str, message: &'a str },

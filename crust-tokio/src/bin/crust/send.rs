@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
+use std::time::Duration;
 
 use console::Term;
 use crust_tokio::proto::TransportConfig;
@@ -26,6 +27,9 @@ use crate::{ending, name, setup};
 
 /// How many receivers are served at once.
 const MAX_RECEIVERS: usize = 32;
+
+/// How long transfers that were under way when the service ended may take to report that.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// The file's hash, once it is known.
 type Root = watch::Receiver<Option<Result<blake3::Hash, Failure>>>;
@@ -75,6 +79,9 @@ pub(crate) async fn run(
         Err(failure) => failure.kind.close(),
     };
     ending::goodbye(&node, code, reason).await;
+    // Those whose transfers end with this have something to say about it, too.
+    let last_words = async { while receivers.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
     result
 }
 
@@ -174,7 +181,11 @@ impl Service {
     fn failed(&self, peer: &str, failure: &Failure) {
         let message = failure.to_string();
         self.out.event(&Event::Failed { peer, code: failure.kind.name(), message: &message });
-        self.out.say(format_args!("{peer}: {message}; still serving"));
+        let goes_on = match failure.kind {
+            Kind::Ended | Kind::Interrupted => "",
+            _ => "; still serving",
+        };
+        self.out.say(format_args!("{peer}: {message}{goes_on}"));
     }
 }
 
