@@ -28,7 +28,18 @@
 #![forbid(unsafe_code)]
 
 pub mod flow;
+pub mod host;
+pub mod link;
+pub mod packet;
 pub mod rng;
+pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
+pub use host::{
+    ConnectOptions, HostEvent, HostId, HostStats, ListenerId, NetError, Received, SendOptions, TcpId,
+    TcpState, UdpError, UdpId, UdpOptions,
+};
+pub use link::LinkConfig;
+pub use packet::{Ecn, IcmpKind, Packet};
 pub use rng::Rng;
+pub use world::{InterfaceId, Middlebox, Power, Prefix, SegmentId, World};
