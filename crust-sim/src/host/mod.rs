@@ -288,3 +288,7 @@ pub struct HostStats {
     /// Packets that a routing table, a middlebox or a TTL ended.
     pub dropped: u64,
 }
+
+#[cfg(test)]
+#[path = "../tcp_tests.rs"]
+mod tests;

@@ -50,6 +50,11 @@ impl Packet {
         self.set_end(at, 2, destination)
     }
 
+    /// Makes the checksum behind the IP header right again, whatever it was: for tests that forge packets.
+    pub fn renew_checksum(&mut self) {
+        self.fill_checksum();
+    }
+
     fn set_end(&mut self, ip_at: usize, port_at: usize, end: SocketAddr) -> bool {
         match end.ip() {
             IpAddr::V4(ip) if self.is_ipv4() => self.set_ip(ip_at, ip.octets()),

@@ -107,10 +107,12 @@ impl World {
     /// A router's middleboxes lose their tables, and learn the addresses that the outside interface has now.
     pub fn reboot_middleboxes(&mut self, router: HostId) {
         let Some(outside) = self.node(router).outside else { return };
-        let addresses: Vec<IpAddr> =
-            self.interface(outside).addresses.iter().map(|address| address.ip).collect();
-        for middlebox in self.node_mut(router).boxes.iter_mut().flatten() {
-            middlebox.reboot(&addresses);
+        let all: Vec<IpAddr> = self.interface(outside).addresses.iter().map(|address| address.ip).collect();
+        for (middlebox, ipv6) in self.node_mut(router).boxes.iter_mut().zip([false, true]) {
+            let addresses: Vec<IpAddr> = all.iter().copied().filter(|ip| ip.is_ipv6() == ipv6).collect();
+            if let Some(middlebox) = middlebox {
+                middlebox.reboot(&addresses);
+            }
         }
     }
 

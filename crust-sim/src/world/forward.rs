@@ -199,6 +199,13 @@ impl World {
         self.schedule(arrival.at, Event::Arrive { interface: to, packet });
     }
 
+    /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.
+    pub fn inject(&mut self, at: InterfaceId, packet: Packet) {
+        let payload = trace::digest(packet.payload(), 0);
+        let packet = self.put_moving(Moving { packet, payload, ruined: false });
+        self.schedule(self.now, Event::Arrive { interface: at, packet });
+    }
+
     /// A packet is at an interface.
     pub(super) fn arrive(&mut self, at: InterfaceId, moving: Moving) {
         let now = self.now;
@@ -346,9 +353,7 @@ impl World {
         }
         moving.packet.decrement_ttl();
         self.node_mut(host).stats.forwarded += 1;
-        if self.trace.tap.is_some() {
-            self.trace.packet(now, host, Some(way.interface), Sight::Sent, &moving.packet, moving.payload);
-        }
+        self.trace.show(now, host, Some(way.interface), Sight::Sent, &moving.packet);
         self.transmit(host, way, moving, was);
     }
 

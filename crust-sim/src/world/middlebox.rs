@@ -75,6 +75,7 @@ pub trait Middlebox: fmt::Debug {
         }
     }
 
-    /// The box lost its power and starts again with an empty table, on these outside addresses.
+    /// The box lost its power and starts again with an empty table, on these outside addresses
+    /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
 }

@@ -92,6 +92,18 @@ impl Trace {
     ) {
         let headers = digest(&packet.bytes()[..packet.header_len()], payload);
         self.record(now, sight as u8, interface.map_or(u32::MAX, |interface| interface.0), headers);
+        self.show(now, host, interface, sight, packet);
+    }
+
+    /// A packet at a place that says nothing new: only for the tap.
+    pub(super) fn show(
+        &mut self,
+        now: Instant,
+        host: HostId,
+        interface: Option<InterfaceId>,
+        sight: Sight,
+        packet: &Packet,
+    ) {
         if let Some(tap) = &mut self.tap {
             tap(&Tapped { now, host, interface, sight, packet });
         }
