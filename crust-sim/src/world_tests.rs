@@ -306,7 +306,7 @@ fn a_group_hears_what_it_joined_until_it_leaves() {
     for member in [1, 3, 4] {
         world.udp_join(sockets[member], group, interfaces[member]).unwrap();
     }
-    let mut send = |world: &mut World| {
+    let send = |world: &mut World| {
         world.udp_send(sockets[0], at("239.1.2.3:9"), SEND, b"x").unwrap();
         world.run_for(millis(100));
         sockets.iter().map(|socket| recv(world, *socket).is_some()).collect::<Vec<_>>()
@@ -452,7 +452,7 @@ fn the_source_address_is_of_the_way_and_of_the_destinations_kind() {
 
 #[test]
 fn a_nat_translates_both_ways_and_errors_come_home() {
-    let Line { mut world, a, b, .. } = natted(1, 3, |_| {});
+    let Line { mut world, a, b, routers, .. } = natted(1, 3, |_| {});
     let (sender, receiver) = (bind(&mut world, a, "0.0.0.0:5"), bind(&mut world, b, "0.0.0.0:7"));
     world.udp_send(sender, at(B4), SEND, b"out").unwrap();
     world.run_for(millis(10));
@@ -460,12 +460,9 @@ fn a_nat_translates_both_ways_and_errors_come_home() {
     assert_eq!(received.from, at("10.1.0.1:40001"));
     let back_route = world.interfaces(b)[1];
     world.set_gateway(back_route, ip("10.9.0.1"));
-    let routers = [Prefix::new(ip("10.1.0.0"), 24)];
     // The way back to the NAT's outside.
-    for (router, via) in [(2usize, "10.2.0.1")] {
-        let interface = world.interfaces(HostId(2 + router as u32))[1];
-        world.add_route(HostId(2 + router as u32), routers[0], interface, Some(ip(via)), 1);
-    }
+    let third = world.interfaces(routers[2])[1];
+    world.add_route(routers[2], Prefix::new(ip("10.1.0.0"), 24), third, Some(ip("10.2.0.1")), 1);
     world.udp_send(receiver, received.from, SEND, b"in").unwrap();
     world.run_for(millis(10));
     let (received, bytes) = recv(&mut world, sender).unwrap();

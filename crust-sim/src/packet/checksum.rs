@@ -9,13 +9,14 @@ pub(super) struct Sum(u64);
 impl Sum {
     /// The sum over the bytes, an odd last one filled up with zero.
     pub(super) fn of(bytes: &[u8]) -> Self {
-        // 32 bits at a time: 2^16 = 1 modulo 2^16 − 1, so that the halves can be joined at the end (RFC 1071 §2).
+        // 32 bits at a time, since 2^16 = 1 modulo 2^16 − 1, and in the machine's own order of bytes, which the sum
+        // does not care about until the end (RFC 1071 §2): both let the compiler use vectors.
         let (chunks, rest) = bytes.as_chunks::<4>();
-        let mut sum: u64 = chunks.iter().map(|chunk| u64::from(u32::from_be_bytes(*chunk))).sum();
+        let mut sum: u64 = chunks.iter().map(|chunk| u64::from(u32::from_ne_bytes(*chunk))).sum();
         let mut last = [0; 4];
         last[..rest.len()].copy_from_slice(rest);
-        sum += u64::from(u32::from_be_bytes(last));
-        Self(sum)
+        sum += u64::from(u32::from_ne_bytes(last));
+        Self(u64::from(u16::from_be(fold(sum))))
     }
 
     /// Both together; `self` must have had an even number of bytes, and has here.
@@ -25,12 +26,15 @@ impl Sum {
 
     /// The checksum: the complement of the folded sum. Zero where a sum that contains its checksum holds.
     pub(super) fn finish(self) -> u16 {
-        let mut sum = self.0;
-        while sum > 0xffff {
-            sum = (sum & 0xffff) + (sum >> 16);
-        }
-        !(sum as u16)
+        !fold(self.0)
     }
+}
+
+fn fold(mut sum: u64) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
 }
 
 /// The pseudo-header of UDP, TCP and ICMPv6 (RFC 768, RFC 9293 §3.1, RFC 8200 §8.1).
