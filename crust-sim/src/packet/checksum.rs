@@ -10,9 +10,11 @@ impl Sum {
     /// The sum over the bytes, an odd last one filled up with zero.
     pub(super) fn of(bytes: &[u8]) -> Self {
         // 32 bits at a time, since 2^16 = 1 modulo 2^16 − 1, and in the machine's own order of bytes, which the sum
-        // does not care about until the end (RFC 1071 §2): both let the compiler use vectors.
+        // does not care about until the end (RFC 1071 §2): both let the compiler use vectors, and so does not
+        // looking for an overflow that 64 KiB can't cause.
         let (chunks, rest) = bytes.as_chunks::<4>();
-        let mut sum: u64 = chunks.iter().map(|chunk| u64::from(u32::from_ne_bytes(*chunk))).sum();
+        let mut sum =
+            chunks.iter().fold(0_u64, |sum, chunk| sum.wrapping_add(u32::from_ne_bytes(*chunk).into()));
         let mut last = [0; 4];
         last[..rest.len()].copy_from_slice(rest);
         sum += u64::from(u32::from_ne_bytes(last));

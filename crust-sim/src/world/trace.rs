@@ -123,7 +123,7 @@ pub(super) fn digest(bytes: &[u8], seed: u64) -> u64 {
     const KEYS: [u64; 4] =
         [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
     fn fold(a: u64, b: u64) -> u64 {
-        let product = u128::from(a) * u128::from(b);
+        let product = u128::from(a).wrapping_mul(u128::from(b));
         product as u64 ^ (product >> 64) as u64
     }
     let mut lanes = [seed ^ KEYS[0], seed ^ bytes.len() as u64 ^ KEYS[1]];
