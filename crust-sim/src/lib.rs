@@ -32,6 +32,7 @@ pub mod host;
 pub mod link;
 pub mod packet;
 pub mod rng;
+pub mod stun;
 pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
