@@ -37,10 +37,10 @@ pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
 pub use host::{
-    ConnectOptions, HostEvent, HostId, HostStats, ListenerId, NetError, Received, SendOptions, TcpId,
-    TcpState, UdpError, UdpId, UdpOptions,
+    ConnectOptions, HostEvent, HostId, HostStats, InterfaceId, ListenerId, NetError, Received, SendOptions,
+    TcpId, TcpState, UdpError, UdpId, UdpOptions,
 };
 pub use link::LinkConfig;
 pub use packet::{Ecn, IcmpKind, Packet};
 pub use rng::Rng;
-pub use world::{InterfaceId, Middlebox, Power, Prefix, SegmentId, World};
+pub use world::{Middlebox, Power, Prefix, SegmentId, World};

@@ -217,7 +217,7 @@ proptest! {
             let about = Packet::parse(bytes).unwrap();
             bytes = Packet::icmp_error(&about, IcmpKind::TimeExceeded, to.ip()).unwrap().into_bytes();
         }
-        bytes.truncate(bytes.len() - cut.min(30));
+        bytes.truncate(bytes.len().saturating_sub(cut).max(44));
         for (at, with) in hits {
             if let Some(byte) = bytes.get_mut(at) {
                 *byte ^= with;

@@ -180,6 +180,20 @@ fn a_megabyte_comes_over_a_link_that_loses_reorders_and_damages() {
 }
 
 #[test]
+fn a_seed_has_one_hash_with_tcp_too() {
+    let run = |seed| {
+        let link = LinkConfig { loss: 20_000, jitter: millis(3), reorder: 20_000, ..LinkConfig::default() };
+        let mut pair = pair(seed, link);
+        let (client, server, _) = connected(&mut pair);
+        transfer(&mut pair.world, client, server, 50_000);
+        pair.world.hash()
+    };
+    let hashes: std::collections::BTreeSet<_> = (0..20).map(run).collect();
+    assert_eq!(hashes.len(), 20);
+    assert!((0..20).all(|seed| hashes.contains(&run(seed))));
+}
+
+#[test]
 fn a_clean_link_is_filled() {
     // 8 Mbit/s: a megabyte takes a second and little more.
     let mut pair = pair(1, LinkConfig { rate: Some(8_600_000), latency: millis(5), ..LinkConfig::default() });
@@ -235,6 +249,56 @@ fn both_may_open_at_once_beside_listeners_and_without() {
             );
         }
     }
+}
+
+#[test]
+fn both_may_open_at_once_over_a_link_that_loses() {
+    for seed in 0..40 {
+        let Pair { mut world, a, b, .. } = pair(seed, LinkConfig { loss: 150_000, ..LinkConfig::default() });
+        let one = world.tcp_connect(a, at(B), from(A)).unwrap();
+        let two = world.tcp_connect(b, at(A), from(B)).unwrap();
+        let mut open = 0;
+        while open < 2 {
+            assert!(world.run_until_event(Instant::ZERO + Duration::from_secs(120)), "seed {seed}");
+            match world.poll_event().unwrap().1 {
+                HostEvent::TcpConnected(_) => open += 1,
+                other => panic!("{other:?}, seed {seed}"),
+            }
+        }
+        world.tcp_send(one, b"one").unwrap();
+        world.tcp_send(two, b"two").unwrap();
+        world.run_for(Duration::from_secs(60));
+        assert_eq!((take(&mut world, two).0, take(&mut world, one).0), (b"one".to_vec(), b"two".to_vec()));
+    }
+}
+
+#[test]
+fn what_was_given_before_closing_still_comes_however_slow() {
+    let mut pair = pair(1, LinkConfig { rate: Some(5_000), latency: millis(5), ..LinkConfig::default() });
+    let (client, server, _) = connected(&mut pair);
+    let world = &mut pair.world;
+    // At 5 kbit/s it takes more than a minute.
+    assert_eq!(world.tcp_send(client, &[5; 60_000]), Ok(60_000));
+    world.tcp_close(client);
+    let mut got = 0;
+    for _ in 0..300 {
+        world.run_for(Duration::from_secs(1));
+        got += take(world, server).0.len();
+    }
+    assert_eq!((got, take(world, server)), (60_000, (vec![], true)));
+}
+
+#[test]
+fn a_closed_connection_whose_peer_is_gone_ends_by_itself() {
+    let mut pair = pair(1, LinkConfig::default());
+    let (client, _, _) = connected(&mut pair);
+    let world = &mut pair.world;
+    world.set_outage(pair.wires[0].0, true);
+    world.tcp_send(client, b"x").unwrap();
+    world.tcp_close(client);
+    world.run_for(Duration::from_secs(61));
+    assert_eq!(world.step(), None, "nothing is repeated any more");
+    assert_eq!(events(world), []);
 }
 
 #[test]

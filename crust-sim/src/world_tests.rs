@@ -615,6 +615,35 @@ fn a_crash_takes_all_and_a_restart_begins_anew() {
 }
 
 #[test]
+fn a_host_that_sleeps_hears_nothing_and_keeps_its_sockets() {
+    let Line { mut world, a, b, .. } = line(1, 0);
+    let (one, two) = (bind(&mut world, a, "0.0.0.0:5"), bind(&mut world, b, "0.0.0.0:7"));
+    let hears = |world: &mut World| {
+        world.udp_send(one, at(B4), SEND, b"x").unwrap();
+        world.run_for(millis(10));
+        recv(world, two).is_some()
+    };
+    world.suspend(b);
+    assert!(!hears(&mut world));
+    world.resume(b);
+    assert!(hears(&mut world));
+}
+
+#[test]
+fn a_congested_link_marks_what_says_that_it_can_be_marked() {
+    let Line { mut world, a, b, wires, .. } = line(1, 1);
+    world.link_mut(wires[0].0).mark_above = Some(0);
+    for (to, from) in [(B4, "0.0.0.0:5"), (B6, "[::]:5")] {
+        let (sender, receiver) = (bind(&mut world, a, from), bind(&mut world, b, &from.replace(":5", ":7")));
+        for (sent, arrives) in [(Ecn::NotEct, Ecn::NotEct), (Ecn::Ect0, Ecn::Ce), (Ecn::Ect1, Ecn::Ce)] {
+            world.udp_send(sender, at(to), SendOptions { ecn: sent, ..SEND }, b"x").unwrap();
+            world.run_for(millis(10));
+            assert_eq!(recv(&mut world, receiver).unwrap().0.ecn, arrives);
+        }
+    }
+}
+
+#[test]
 fn a_router_that_restarts_has_forgotten_its_mappings() {
     let Line { mut world, a, b, routers, wires, .. } = natted(1, 1, |_| {});
     let (inside, outside) = (bind(&mut world, a, "0.0.0.0:5"), bind(&mut world, b, "0.0.0.0:7"));
@@ -752,6 +781,13 @@ fn a_seed_has_one_hash_and_another_seed_another_and_one_byte_changes_it() {
     }
     // That byte changes nothing else: not when, not where, not how long.
     assert_ne!(noisy(1, 100).1, noisy(1, 101).1);
+}
+
+/// Changes whenever what happens in the world, or what is hashed of it, is meant to change.
+#[test]
+fn a_run_has_this_hash_on_every_machine_in_debug_and_release() {
+    let hex: String = noisy(7, 100).1.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "1ba115877a630c9eb303bb8f0833c641e416b98aa1c4163be3ecf81d8fd1ff4a");
 }
 
 #[test]

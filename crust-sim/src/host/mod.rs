@@ -42,6 +42,10 @@ impl HostId {
     }
 }
 
+/// An interface of a host or a router. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InterfaceId(pub(crate) u32);
+
 /// A UDP socket of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UdpId {

@@ -41,7 +41,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(63);
 /// Data that nobody acknowledges: Linux with `tcp_retries2` = 15.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(924);
-/// A closed connection whose peer does not close: Linux's `tcp_fin_timeout`.
+/// A closed connection whose peer acknowledges nothing and does not close: Linux's `tcp_fin_timeout`.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that says "now" and does nothing is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(1);
@@ -233,11 +233,17 @@ impl Connection {
         let state = self.socket().state();
         self.peer_finished |=
             matches!(state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait);
-        if self.phase == Phase::Open && !self.orphan {
+        if self.phase == Phase::Open {
+            // Progress is what the peer acknowledges; an orphan has less time for it, and needs the peer's FIN too.
             let unacknowledged = self.socket().send_queue();
-            if unacknowledged == 0 {
+            let moved = unacknowledged != self.unacknowledged;
+            if self.orphan {
+                if moved {
+                    self.give_up_at = Some(now + ORPHAN_TIMEOUT);
+                }
+            } else if unacknowledged == 0 {
                 self.give_up_at = None;
-            } else if self.give_up_at.is_none() || unacknowledged != self.unacknowledged {
+            } else if self.give_up_at.is_none() || moved {
                 self.give_up_at = Some(now + STALL_TIMEOUT);
             }
             self.unacknowledged = unacknowledged;

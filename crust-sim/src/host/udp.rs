@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use super::{HostId, NetError, UdpError, UdpId, UdpOptions};
+use super::{HostId, InterfaceId, NetError, UdpError, UdpId, UdpOptions};
 use crate::packet::Packet;
-use crate::world::InterfaceId;
 
 /// ICMP errors that wait for the program; older ones are forgotten first.
 const MOST_ERRORS: usize = 16;

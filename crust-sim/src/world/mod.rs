@@ -75,6 +75,7 @@ mod sockets;
 mod tcp_sockets;
 mod trace;
 
+pub use crate::host::InterfaceId;
 pub use middlebox::{Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
 pub use trace::{Sight, Tap, Tapped};
@@ -84,10 +85,6 @@ use trace::Trace;
 
 /// The wall clocks of a new world show 2026-01-01T00:00:00Z.
 pub const WORLD_BEGINS: UnixTime = UnixTime::from_millis(1_767_225_600_000);
-
-/// An interface of a host or a router. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InterfaceId(pub(crate) u32);
 
 /// A segment: what interfaces are plugged into. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
