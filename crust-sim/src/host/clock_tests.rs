@@ -22,10 +22,13 @@ fn skew_begins_when_it_is_set_and_timers_know_of_it() {
     assert_eq!(clock.when(seconds(201)), Some(seconds(200)));
     clock.set_skew(seconds(200), -500_000);
     assert_eq!(clock.local(seconds(210)), seconds(206));
-    for nanos in 0..2000 {
-        let local = seconds(206) + Duration::from_nanos(nanos * 977);
-        let rings = clock.when(local).unwrap();
-        assert!(clock.local(rings) >= local, "never before its time");
+    for skew in [-500_000, -33_333, 12_345, 499_999] {
+        clock.set_skew(seconds(210), skew);
+        for nanos in 0..2000 {
+            let local = seconds(206) + Duration::from_nanos(nanos * 977);
+            let rings = clock.when(local).unwrap();
+            assert!(clock.local(rings) >= local, "never before its time");
+        }
     }
 }
 

@@ -157,13 +157,10 @@ impl UdpTable {
     /// All sockets that a broadcast or multicast datagram is for.
     pub(crate) fn find_all(&self, to: SocketAddr, on: InterfaceId) -> Vec<u32> {
         let Some(slots) = self.by_port.get(&to.port()) else { return Vec::new() };
+        // As on Linux, one bound to an address of the host's own hears neither broadcast nor multicast.
         let wanted = |socket: &UdpSocket| {
-            if to.ip().is_multicast() {
-                socket.groups.contains(&(to.ip(), on))
-            } else {
-                // Linux gives broadcasts to sockets bound to any address or to the broadcast address.
-                overlaps(socket.local.ip(), to.ip())
-            }
+            overlaps(socket.local.ip(), to.ip())
+                && (!to.ip().is_multicast() || socket.groups.contains(&(to.ip(), on)))
         };
         slots.iter().copied().filter(|slot| self.at(*slot).is_some_and(wanted)).collect()
     }

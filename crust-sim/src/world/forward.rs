@@ -4,6 +4,10 @@
 //! router itself, or its TTL is counted down and its size is held against the next link; then a packet to the
 //! outside is translated. So a TTL that ends in the router opens nothing in its NAT on the way out, but a packet
 //! that ends there on the way in has been seen by it. Errors are always about the packet as its sender knows it.
+//!
+//! What a router's own programs send passes no middlebox, and what comes back for them is theirs before any box is
+//! asked. Errors about hairpinned packets that a host inside sends are not turned back (RFC 5508 §4.2 has NATs do it,
+//! few do).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
