@@ -447,13 +447,16 @@ fn the_source_address_is_of_the_way_and_of_the_destinations_kind() {
         world.add_address(on, ip(address), 64);
     }
     world.set_gateway(on, ip("fe80::2"));
-    let source = |to: &str| {
+    let source = |world: &World, to: &str| {
         let way = world.way(host, ip(to), None).unwrap();
         world.source_for(way, ip(to)).unwrap()
     };
-    assert_eq!(source("2001:db8:2::7"), ip("2001:db8:1::1"));
-    assert_eq!(source("fd00::9"), ip("fd00::1"));
-    assert_eq!(source("fe80::9"), ip("fe80::1"));
+    assert_eq!(source(&world, "2001:db8:2::7"), ip("2001:db8:1::1"));
+    assert_eq!(source(&world, "fd00::9"), ip("fd00::1"));
+    assert_eq!(source(&world, "fe80::9"), ip("fe80::1"));
+    // No bit in common with either: not the one that no router would take.
+    world.remove_address(on, ip("2001:db8:1::1"));
+    assert_eq!(source(&world, "2001:db8:2::7"), ip("fd00::1"));
 }
 
 #[test]

@@ -6,8 +6,7 @@
 //! that ends there on the way in has been seen by it. Errors are always about the packet as its sender knows it.
 //!
 //! What a router's own programs send passes no middlebox, and what comes back for them is theirs before any box is
-//! asked. Errors about hairpinned packets that a host inside sends are not turned back (RFC 5508 §4.2 has NATs do it,
-//! few do).
+//! asked. Errors about hairpinned packets that a host inside sends are not turned back (RFC 5508 §4.2 would have it).
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
