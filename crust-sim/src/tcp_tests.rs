@@ -224,6 +224,32 @@ fn a_program_that_does_not_read_stops_the_sender() {
 }
 
 #[test]
+fn a_window_that_opened_unheard_is_asked_for() {
+    let mut pair = pair(1, LinkConfig::default());
+    let (client, server, _) = connected(&mut pair);
+    let world = &mut pair.world;
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += world.tcp_send(client, &[7; 10_000]).unwrap();
+        world.run_for(millis(100));
+    }
+    // All that was sent is acknowledged and the window is shut; what opens it is lost.
+    world.set_outage(pair.wires[1].0, true);
+    let mut got = take(world, server).0.len();
+    assert!(got < sent);
+    world.run_for(Duration::from_secs(20));
+    world.set_outage(pair.wires[1].0, false);
+    for _ in 0..30 {
+        world.run_for(Duration::from_secs(1));
+        got += take(world, server).0.len();
+    }
+    assert_eq!(got, sent);
+    // And an idle connection is silent again.
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(world.next_event_at(), None);
+}
+
+#[test]
 fn both_may_open_at_once_beside_listeners_and_without() {
     for (seed, listen) in [(1, false), (2, true)] {
         for late in [0, 500, 1500, 1999] {
@@ -274,18 +300,18 @@ fn both_may_open_at_once_over_a_link_that_loses() {
 
 #[test]
 fn what_was_given_before_closing_still_comes_however_slow() {
-    let mut pair = pair(1, LinkConfig { rate: Some(5_000), latency: millis(5), ..LinkConfig::default() });
+    let mut pair = pair(1, LinkConfig { rate: Some(10_000), queue: 8_000, ..LinkConfig::default() });
     let (client, server, _) = connected(&mut pair);
     let world = &mut pair.world;
-    // At 5 kbit/s it takes more than a minute.
-    assert_eq!(world.tcp_send(client, &[5; 60_000]), Ok(60_000));
+    // At 10 kbit/s it takes longer than a peer that is gone would be waited for.
+    assert_eq!(world.tcp_send(client, &[5; 100_000]), Ok(100_000));
     world.tcp_close(client);
     let mut got = 0;
     for _ in 0..300 {
         world.run_for(Duration::from_secs(1));
         got += take(world, server).0.len();
     }
-    assert_eq!((got, take(world, server)), (60_000, (vec![], true)));
+    assert_eq!((got, take(world, server)), (100_000, (vec![], true)));
 }
 
 #[test]

@@ -16,8 +16,11 @@
 //! - Closing before the peer has answered sends an RST, and so does giving up; kernels send nothing. Here such a
 //!   connection just ends.
 //!
-//! What remains different from a kernel: the first retransmission comes after 0.7 s rather than 1 s and the pause
-//! doubles only from the third on; no timestamps, no selective acknowledgements by the sender; TIME-WAIT is 10 s; a
+//! - A sender whose peer has shut its window waits for the window to open and never asks: when the word of it is
+//!   lost, both wait for ever. Here smoltcp's keep-alive, switched on for as long, asks.
+//!
+//! What remains different from a kernel: the first retransmission comes after 0.7 s rather than 1 s, the pause
+//! doubles only with every third and ends at some 10 s rather than 120; no timestamps, no selective acknowledgements by the sender; TIME-WAIT is 10 s; a
 //! segment to an unacknowledged simultaneous open is answered once a second at most.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,6 +46,8 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(63);
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(924);
 /// A closed connection whose peer acknowledges nothing and does not close: Linux's `tcp_fin_timeout`.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
+/// A shut window is asked for so often. Kernels begin with an RTO and double it.
+const PROBE: Duration = Duration::from_secs(1);
 /// A connection that says "now" and does nothing is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(1);
 /// No path is narrower, whatever an ICMP says (RFC 791, RFC 8200).
@@ -247,6 +252,20 @@ impl Connection {
                 self.give_up_at = Some(now + STALL_TIMEOUT);
             }
             self.unacknowledged = unacknowledged;
+        }
+        self.probe_a_shut_window(now);
+    }
+
+    /// Data waits and smoltcp waits for nothing: the peer's window is shut. Its keep-alive is then what a kernel's
+    /// window probe is (RFC 9293 §3.8.6.1), since the answer carries the window.
+    fn probe_a_shut_window(&mut self, now: Instant) {
+        let waits = self.phase == Phase::Open && self.socket().send_queue() > 0;
+        if self.socket().keep_alive().is_some() {
+            if !waits {
+                self.socket_mut().set_keep_alive(None);
+            }
+        } else if waits && self.interface.poll_at(smol(now), &self.sockets).is_none() {
+            self.socket_mut().set_keep_alive(Some(PROBE.into()));
         }
     }
 
