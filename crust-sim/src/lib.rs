@@ -27,11 +27,14 @@
 
 #![forbid(unsafe_code)]
 
+mod executor;
 pub mod flow;
 pub mod host;
 pub mod link;
 pub mod packet;
+pub mod program;
 pub mod rng;
+mod seeds;
 pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
@@ -41,5 +44,7 @@ pub use host::{
 };
 pub use link::LinkConfig;
 pub use packet::{Ecn, IcmpKind, Packet};
+pub use program::Sim;
 pub use rng::Rng;
+pub use seeds::seeds;
 pub use world::{InterfaceId, Middlebox, Power, Prefix, SegmentId, World};

@@ -55,7 +55,7 @@ pub enum Inbound {
 }
 
 /// A NAT or a firewall between a router's inside and its outside.
-pub trait Middlebox: fmt::Debug {
+pub trait Middlebox: fmt::Debug + Send {
     /// A packet that comes from the inside and goes to the outside, or to an outside address of the box.
     fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound;
 
