@@ -27,7 +27,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod firewall;
 pub mod flow;
+pub mod nat;
 pub mod rng;
 
 pub use flow::{Flow, Protocol, TcpFlags};
