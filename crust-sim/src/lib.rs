@@ -28,9 +28,11 @@
 #![forbid(unsafe_code)]
 
 mod executor;
+pub mod firewall;
 pub mod flow;
 pub mod host;
 pub mod link;
+pub mod nat;
 pub mod packet;
 pub mod program;
 pub mod rng;

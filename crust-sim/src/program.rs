@@ -20,7 +20,8 @@
 //!         let (a, b) = (sim.builder(alice).bind().await.unwrap(), sim.builder(bob).bind().await.unwrap());
 //!         let connection = a.connect(b.contact()).await.unwrap();
 //!         let incoming = b.accept().await.unwrap();
-//! X
+//!         connection.send_message(Priority::default(), b"hello").await.unwrap();
+//!         assert_eq!(incoming.recv_message().await.unwrap().data, b"hello");
 //!     });
 //! });
 //! ```
