@@ -37,6 +37,7 @@ pub mod packet;
 pub mod program;
 pub mod rng;
 mod seeds;
+pub mod site;
 pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
@@ -45,8 +46,10 @@ pub use host::{
     TcpState, UdpError, UdpId, UdpOptions,
 };
 pub use link::LinkConfig;
+pub use nat::kinds::Kind;
 pub use packet::{Ecn, IcmpKind, Packet};
 pub use program::Sim;
 pub use rng::Rng;
 pub use seeds::seeds;
+pub use site::{Internet, Site, SiteConfig};
 pub use world::{InterfaceId, Middlebox, Power, Prefix, SegmentId, World};
