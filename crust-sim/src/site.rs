@@ -140,14 +140,10 @@ impl Internet {
             world.add_address(out, nth(between, 2).into(), 24);
             world.add_address(inside, nth(between, 1).into(), 24);
             world.set_gateway(out, nth(between, 1).into());
-            if routed {
-                world.add_route(
-                    pair[1],
-                    Prefix::new(net.into(), 24),
-                    inside,
-                    Some(nth(between, 2).into()),
-                    0,
-                );
+            // As far as nothing has translated the LAN's addresses they are known.
+            if config.gates.iter().take(at + 1).all(|gate| matches!(gate, Gate::Firewall(_))) {
+                let via = Some(nth(between, 2).into());
+                world.add_route(pair[1], Prefix::new(net.into(), 24), inside, via, 0);
             }
             self.gate(world, pair[0], out, config.gates.get(at), None, nth(between, 2).into());
         }
