@@ -133,23 +133,30 @@ impl Internet {
 
         let at_lan = world.add_interface(inner, lan, config.lan);
         world.add_address(at_lan, nth(net, 1).into(), 24);
-        // From gate to gate, each on the inside of the next.
+        // From gate to gate, each on the inside of the next; and what nets there are, from the LAN outwards.
+        let mut nets = vec![net];
         for (at, pair) in routers.windows(2).enumerate() {
             let (out, inside) = world.connect(pair[0], pair[1], LinkConfig::default());
             let between = Ipv4Addr::new(100, 64 + at as u8, number, 0);
             world.add_address(out, nth(between, 2).into(), 24);
             world.add_address(inside, nth(between, 1).into(), 24);
             world.set_gateway(out, nth(between, 1).into());
-            // As far as nothing has translated the LAN's addresses they are known.
-            if config.gates.iter().take(at + 1).all(|gate| matches!(gate, Gate::Firewall(_))) {
-                let via = Some(nth(between, 2).into());
-                world.add_route(pair[1], Prefix::new(net.into(), 24), inside, via, 0);
+            let known = self.known(config, &nets, at + 1);
+            for net in known {
+                world.add_route(
+                    pair[1],
+                    Prefix::new(net.into(), 24),
+                    inside,
+                    Some(nth(between, 2).into()),
+                    0,
+                );
             }
+            nets.push(between);
             self.gate(world, pair[0], out, config.gates.get(at), None, nth(between, 2).into());
         }
         let (uplink, downlink) = world.connect(outer, self.core, config.uplink);
         let public = self.address(world, number, uplink, downlink);
-        if routed {
+        for net in self.known(config, &nets, routers.len()) {
             world.add_route(self.core, Prefix::new(net.into(), 24), downlink, Some(public), 0);
         }
         let net_v6 = config.ipv6.map(|_| Ipv6Addr::new(0x2001, 0xdb8, 1, number.into(), 0, 0, 0, 0));
@@ -159,6 +166,16 @@ impl Internet {
         let v6 = config.ipv6.map(|config| Box::new(Firewall::new(config)) as Box<dyn Middlebox>);
         self.gate(world, outer, uplink, config.gates.last(), v6, public);
         Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0 }
+    }
+
+    /// Which of a site's nets are known so far outside: as far as no gate translates between. The nth net is inside the
+    /// nth gate.
+    fn known(&self, config: &SiteConfig, nets: &[Ipv4Addr], outside: usize) -> Vec<Ipv4Addr> {
+        let routed = |from: usize| {
+            let between = config.gates.get(from..outside.min(config.gates.len())).unwrap_or_default();
+            between.iter().all(|gate| matches!(gate, Gate::Firewall(_)))
+        };
+        nets.iter().enumerate().filter(|(level, _)| routed(*level)).map(|(_, net)| *net).collect()
     }
 
     fn next(&mut self) -> u8 {
