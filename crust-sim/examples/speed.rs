@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::{Duration, Instant};
+use crust_sim::nat::Reason;
 use crust_sim::world::{Inbound, Middlebox, Outbound};
 use crust_sim::{Flow, HostId, LinkConfig, SendOptions, TcpFlags, UdpId, UdpOptions, World};
 
@@ -34,7 +35,7 @@ impl Middlebox for Cone {
     fn inbound(&mut self, flow: Flow, _: Option<TcpFlags>, _: Instant) -> Inbound {
         match self.back.get(&flow.destination.port()) {
             Some(destination) => Inbound::Forward { destination: *destination },
-            None => Inbound::Drop,
+            None => Inbound::Drop(Reason::NoMapping),
         }
     }
 

@@ -27,11 +27,17 @@
 
 #![forbid(unsafe_code)]
 
+mod executor;
+pub mod firewall;
 pub mod flow;
 pub mod host;
 pub mod link;
+pub mod nat;
 pub mod packet;
+pub mod program;
 pub mod rng;
+mod seeds;
+pub mod site;
 pub mod stun;
 pub mod world;
 
@@ -41,6 +47,10 @@ pub use host::{
     TcpId, TcpState, UdpError, UdpId, UdpOptions,
 };
 pub use link::LinkConfig;
+pub use nat::kinds::Kind;
 pub use packet::{Ecn, IcmpKind, Packet};
+pub use program::Sim;
 pub use rng::Rng;
+pub use seeds::seeds;
+pub use site::{Internet, Site, SiteConfig};
 pub use world::{Middlebox, Power, Prefix, SegmentId, World};

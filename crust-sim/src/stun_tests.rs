@@ -4,6 +4,7 @@ use crust_proto::Instant;
 use proptest::prelude::*;
 
 use super::*;
+use crate::nat::Reason;
 use crate::world::{Inbound, Middlebox, Outbound};
 use crate::{Flow, LinkConfig, TcpFlags};
 
@@ -29,13 +30,19 @@ impl Middlebox for Nat {
     }
 
     fn inbound(&mut self, flow: Flow, _: Option<TcpFlags>, _: Instant) -> Inbound {
-        let Some((inner, sent_to)) = self.inner.get(&flow.destination.port()) else { return Inbound::Drop };
+        let Some((inner, sent_to)) = self.inner.get(&flow.destination.port()) else {
+            return Inbound::Drop(Reason::NoMapping);
+        };
         let lets_in = |to: &SocketAddr| match self.filtering {
             Filtering::EndpointIndependent => true,
             Filtering::AddressDependent => to.ip() == flow.source.ip(),
             Filtering::AddressAndPortDependent => *to == flow.source,
         };
-        if sent_to.iter().any(lets_in) { Inbound::Forward { destination: *inner } } else { Inbound::Drop }
+        if sent_to.iter().any(lets_in) {
+            Inbound::Forward { destination: *inner }
+        } else {
+            Inbound::Drop(Reason::NoMapping)
+        }
     }
 
     fn inbound_error(&mut self, _: Flow, _: Instant) -> Option<SocketAddr> {

@@ -345,7 +345,7 @@ fn nobody_at_a_port_refuses_and_silence_times_out() {
 }
 
 /// All TCP segments that left a host: when, TTL, and the flags SYN, ACK, FIN, RST as letters.
-type Log = std::rc::Rc<std::cell::RefCell<Vec<(HostId, Instant, u8, String)>>>;
+type Log = std::sync::Arc<std::sync::Mutex<Vec<(HostId, Instant, u8, String)>>>;
 
 fn watch(world: &mut World) -> Log {
     let log = Log::default();
@@ -355,7 +355,7 @@ fn watch(world: &mut World) -> Log {
         if let (Sight::Sent, Some(_), Some(flags)) = (tapped.sight, flow, tapped.packet.tcp_flags()) {
             let letters = [(flags.syn, 'S'), (flags.ack, 'A'), (flags.fin, 'F'), (flags.rst, 'R')];
             let letters = letters.iter().filter(|(set, _)| *set).map(|(_, letter)| *letter).collect();
-            seen.borrow_mut().push((tapped.host, tapped.now, tapped.packet.ttl(), letters));
+            seen.lock().unwrap().push((tapped.host, tapped.now, tapped.packet.ttl(), letters));
         }
     })));
     log
@@ -370,7 +370,7 @@ fn a_syn_with_a_low_ttl_dies_on_the_way_and_can_be_dialled_again_at_once() {
     world.run_for(millis(10));
     assert_eq!(events(&mut world), [HostEvent::TcpFailed(low, NetError::HostUnreachable)]);
     let sent: Vec<_> =
-        log.borrow().iter().map(|(host, _, ttl, flags)| (*host, *ttl, flags.clone())).collect();
+        log.lock().unwrap().iter().map(|(host, _, ttl, flags)| (*host, *ttl, flags.clone())).collect();
     assert_eq!(sent, [(a, 1, "S".to_owned())], "and no RST after it");
     let again = world.tcp_connect(a, at(B), from(A)).unwrap();
     world.run_for(millis(10));
@@ -386,7 +386,7 @@ fn a_lost_syn_is_sent_again_and_one_that_is_given_up_ends_without_an_rst() {
     world.run_for(Duration::from_secs(20));
     world.tcp_close(id);
     world.run_for(Duration::from_secs(200));
-    let log = log.borrow();
+    let log = log.lock().unwrap();
     let own: Vec<_> = log.iter().filter(|(host, ..)| *host == a).collect();
     assert!((4..15).contains(&own.len()), "{}", own.len());
     assert!(own.iter().all(|(.., flags)| flags == "S"));
@@ -419,17 +419,17 @@ fn a_reset_from_outside_the_window_is_ignored() {
         let mut pair = pair(1, LinkConfig::default());
         let (client, server, _) = connected(&mut pair);
         let world = &mut pair.world;
-        let last = std::rc::Rc::new(std::cell::RefCell::new(None));
-        let seen = std::rc::Rc::clone(&last);
+        let last = std::sync::Arc::new(std::sync::Mutex::new(None));
+        let seen = std::sync::Arc::clone(&last);
         let from = pair.a;
         world.set_tap(Some(Box::new(move |tapped| {
             if tapped.host == from && tapped.sight == Sight::Sent {
-                *seen.borrow_mut() = Some(tapped.packet.clone().into_bytes());
+                *seen.lock().unwrap() = Some(tapped.packet.clone().into_bytes());
             }
         })));
         world.tcp_send(client, b"x").unwrap();
         world.run_for(millis(100));
-        let mut bytes = last.borrow_mut().take().unwrap();
+        let mut bytes = last.lock().unwrap().take().unwrap();
         let sequence = u32::from_be_bytes(bytes[24..28].try_into().unwrap()).wrapping_add(1 + beyond);
         bytes[24..28].copy_from_slice(&sequence.to_be_bytes());
         bytes[33] = 0x14;
@@ -574,11 +574,11 @@ fn no_segment_makes_a_connection_panic() {
         let mut pair = pair(seed, LinkConfig::default());
         let (client, server, _) = connected(&mut pair);
         let world = &mut pair.world;
-        let log: std::rc::Rc<std::cell::RefCell<Vec<Packet>>> = Default::default();
-        let seen = std::rc::Rc::clone(&log);
+        let log: std::sync::Arc<std::sync::Mutex<Vec<Packet>>> = Default::default();
+        let seen = std::sync::Arc::clone(&log);
         world.set_tap(Some(Box::new(move |tapped| {
             if tapped.sight == Sight::Sent {
-                seen.borrow_mut().push(tapped.packet.clone());
+                seen.lock().unwrap().push(tapped.packet.clone());
             }
         })));
         for round in 0..100u32 {
@@ -593,7 +593,7 @@ fn no_segment_makes_a_connection_panic() {
             }
             // Late segments, their flags or anything in their headers changed, and their checksums made right again.
             let copy = {
-                let log = log.borrow();
+                let log = log.lock().unwrap();
                 log[rng.below(log.len() as u64) as usize].clone()
             };
             let mut bytes = copy.into_bytes();
@@ -611,8 +611,8 @@ fn no_segment_makes_a_connection_panic() {
             }
             world.run_for(millis(5));
             events(world);
-            let old = log.borrow().len().saturating_sub(20);
-            log.borrow_mut().drain(..old);
+            let old = log.lock().unwrap().len().saturating_sub(20);
+            log.lock().unwrap().drain(..old);
         }
     }
 }

@@ -1,9 +1,9 @@
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::link::{LinkConfig, Oversize};
+use crate::nat::{Reason, Refusal};
 use crate::packet::{Ecn, IcmpKind};
 use crate::{Flow, NetError, Received, SendOptions, TcpFlags, UdpId, UdpOptions};
 
@@ -90,7 +90,12 @@ struct Cone {
 
 impl Cone {
     fn new(outside: &str) -> Self {
-        Self { outside: ip(outside), hairpins: false, inner: Vec::new(), otherwise: Inbound::Drop }
+        Self {
+            outside: ip(outside),
+            hairpins: false,
+            inner: Vec::new(),
+            otherwise: Inbound::Drop(Reason::NoMapping),
+        }
     }
 
     fn outer(&mut self, inner: SocketAddr) -> SocketAddr {
@@ -525,7 +530,7 @@ fn a_ttl_of_one_opens_no_nat_and_two_does() {
 #[test]
 fn a_nat_refuses_as_it_is_told() {
     let answers = [
-        (Inbound::Drop, None),
+        (Inbound::Drop(Reason::NoMapping), None),
         (Inbound::Refuse(Refusal::Icmp), Some(IcmpKind::PortUnreachable)),
         (Inbound::Local, Some(IcmpKind::PortUnreachable)),
     ];
@@ -806,10 +811,10 @@ fn a_run_has_this_hash_on_every_machine_in_debug_and_release() {
 #[test]
 fn a_tap_sees_each_packet_at_each_place() {
     let Line { mut world, a, b, wires, routers } = line(1, 1);
-    let seen = Rc::new(RefCell::new(Vec::new()));
-    let log = Rc::clone(&seen);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
     world.set_tap(Some(Box::new(move |tapped| {
-        log.borrow_mut().push((tapped.host, tapped.interface, tapped.sight, tapped.packet.ttl()));
+        log.lock().unwrap().push((tapped.host, tapped.interface, tapped.sight, tapped.packet.ttl()));
     })));
     let one = bind(&mut world, a, "0.0.0.0:5");
     bind(&mut world, b, "0.0.0.0:7");
@@ -821,7 +826,7 @@ fn a_tap_sees_each_packet_at_each_place() {
         (routers[0], Some(wires[1].0), Sight::Sent, 63),
         (b, Some(wires[1].1), Sight::Arrived, 63),
     ];
-    assert_eq!(*seen.borrow(), expected);
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 #[test]

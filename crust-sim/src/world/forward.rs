@@ -285,7 +285,7 @@ impl World {
                 self.forward(host, at, moving, was);
             }
             Inbound::Local if own => self.deliver(host, moving),
-            Inbound::Local | Inbound::Drop => self.dropped(host, moving),
+            Inbound::Local | Inbound::Drop(_) => self.dropped(host, moving),
             Inbound::Refuse(refusal) => {
                 let reset = match refusal {
                     Refusal::Rst => Packet::tcp_reset(&moving.packet),
@@ -320,7 +320,7 @@ impl World {
                 }
                 self.forward(host, at, moving, Some((flow.source, flow.destination)));
             }
-            Some(Outbound::Drop) => self.dropped(host, moving),
+            Some(Outbound::Drop(_)) => self.dropped(host, moving),
             Some(Outbound::Forward { .. }) | None => self.deliver(host, moving),
         }
     }
@@ -374,7 +374,7 @@ impl World {
                     }
                     true
                 }
-                Outbound::Hairpin { .. } | Outbound::Drop => false,
+                Outbound::Hairpin { .. } | Outbound::Drop(_) => false,
             },
             (None, Some(quoted)) => {
                 let Some(outer) = middlebox.outbound_error(quoted.flow, now) else { return false };

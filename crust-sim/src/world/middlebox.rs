@@ -8,54 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::Instant;
 
+pub use crate::nat::{Inbound, Outbound, Refusal};
+
+use crate::firewall::Firewall;
+use crate::nat::Nat;
 use crate::{Flow, TcpFlags};
 
-/// What becomes of a packet from the inside to the outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outbound {
-    /// It goes on, and says that it comes from here.
-    Forward {
-        /// Its source from now on.
-        source: SocketAddr,
-    },
-    /// It was for an outside address of the box itself and turns back to the inside.
-    Hairpin {
-        /// Its source from now on.
-        source: SocketAddr,
-        /// Its destination from now on.
-        destination: SocketAddr,
-    },
-    /// It is gone.
-    Drop,
-}
-
-/// How a packet is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// By a TCP RST; for UDP as by [`Refusal::Icmp`].
-    Rst,
-    /// By an ICMP port unreachable.
-    Icmp,
-}
-
-/// What becomes of a packet from the outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
-    /// It goes in, to here.
-    Forward {
-        /// Its destination from now on.
-        destination: SocketAddr,
-    },
-    /// The router's own stack gets it, as though there were no box.
-    Local,
-    /// It is refused, and its sender told so.
-    Refuse(Refusal),
-    /// It is gone.
-    Drop,
-}
-
 /// A NAT or a firewall between a router's inside and its outside.
-pub trait Middlebox: fmt::Debug {
+pub trait Middlebox: fmt::Debug + Send {
     /// A packet that comes from the inside and goes to the outside, or to an outside address of the box.
     fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound;
 
@@ -71,11 +31,55 @@ pub trait Middlebox: fmt::Debug {
     fn outbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
         match self.outbound(quoted.reversed(), None, now) {
             Outbound::Forward { source } => Some(source),
-            Outbound::Hairpin { .. } | Outbound::Drop => None,
+            Outbound::Hairpin { .. } | Outbound::Drop(_) => None,
         }
     }
 
     /// The box lost its power and starts again with an empty table, on these outside addresses
     /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
+}
+
+impl Middlebox for Nat {
+    fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound {
+        Self::outbound(self, flow, tcp, now)
+    }
+
+    fn inbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Inbound {
+        Self::inbound(self, flow, tcp, now)
+    }
+
+    fn inbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        Self::inbound_error(self, quoted, now)
+    }
+
+    fn outbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        Self::outbound_error(self, quoted, now)
+    }
+
+    fn reboot(&mut self, outside: &[IpAddr]) {
+        Self::reboot(self, outside.to_vec());
+    }
+}
+
+impl Middlebox for Firewall {
+    fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound {
+        Self::outbound(self, flow, tcp, now)
+    }
+
+    fn inbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Inbound {
+        Self::inbound(self, flow, tcp, now)
+    }
+
+    fn inbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        Self::inbound_error(self, quoted, now)
+    }
+
+    fn outbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        Self::outbound_error(self, quoted, now)
+    }
+
+    fn reboot(&mut self, _: &[IpAddr]) {
+        Self::reboot(self);
+    }
 }

@@ -168,7 +168,7 @@ struct Moving {
     ruined: bool,
 }
 
-type Action = Box<dyn FnOnce(&mut World)>;
+type Action = Box<dyn FnOnce(&mut World) + Send>;
 
 /// A world in a box.
 pub struct World {
@@ -317,7 +317,7 @@ impl World {
     }
 
     /// Lets a function change the world at a time (now, where that has passed).
-    pub fn at(&mut self, time: Instant, action: impl FnOnce(&mut Self) + 'static) {
+    pub fn at(&mut self, time: Instant, action: impl FnOnce(&mut Self) + Send + 'static) {
         let action = Some(Box::new(action) as Action);
         let index = match self.free_actions.pop() {
             Some(index) => {

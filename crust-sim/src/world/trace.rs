@@ -38,7 +38,7 @@ pub struct Tapped<'a> {
 }
 
 /// A function that sees each packet at each place. It keeps what it likes, and nothing is kept for it.
-pub type Tap = Box<dyn FnMut(&Tapped<'_>)>;
+pub type Tap = Box<dyn FnMut(&Tapped<'_>) + Send>;
 
 /// Events are gathered to exactly so many bytes before they are hashed: BLAKE3 is several times faster over whole
 /// chunks of 1,024 bytes, many at a time.
