@@ -30,6 +30,8 @@
 pub mod firewall;
 pub mod flow;
 pub mod nat;
+pub mod oracle;
+pub mod population;
 pub mod rng;
 
 pub use flow::{Flow, Protocol, TcpFlags};

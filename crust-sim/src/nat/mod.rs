@@ -473,7 +473,7 @@ impl Nat {
 
     /// The mapping of an external endpoint that admits a remote one (RFC 4787 §5), and its internal endpoint.
     fn admitting(
-        &mut self,
+        &self,
         protocol: Protocol,
         external: SocketAddr,
         remote: SocketAddr,
@@ -488,14 +488,6 @@ impl Nat {
         });
         if let Some(found) = id.and_then(|id| Some((id, self.mappings.internal_of(id)?))) {
             return Ok(found);
-        }
-        if !self.translates && rules.unsolicited == Answer::Accept {
-            let known = self.mappings.find(protocol, external, Towards::Anyone);
-            let id = known.map_or_else(
-                || self.mappings.insert(protocol, external, Towards::Anyone, external),
-                |(id, _)| id,
-            );
-            return Ok((id, external));
         }
         Err(if first.is_some() { Reason::Filtered } else { Reason::NoMapping })
     }
