@@ -355,13 +355,8 @@ impl Nat {
             Some(known) => known,
             None => self.map_towards(protocol, internal, remote)?,
         };
-        self.enter(mapping, Flow { protocol, source: external, destination: remote }, internal, |entry| {
-            entry.sent = true;
-            entry.outward = true;
-        });
-        if let Some(id) = self.table.find_from_outside(protocol, external, remote) {
-            self.begin(id, Direction::Outbound, flags, now);
-        }
+        let outside = Flow { protocol, source: external, destination: remote };
+        self.enter(mapping, outside, internal, Direction::Outbound, flags, now);
         Ok(external)
     }
 
@@ -461,13 +456,7 @@ impl Nat {
         self.make_room(Some(internal.ip()))?;
         // Making room may have ended the very mapping.
         let (mapping, internal) = self.admitting(protocol, external, remote)?;
-        self.enter(mapping, Flow { protocol, source: external, destination: remote }, internal, |entry| {
-            entry.received = true;
-            entry.outward = true;
-        });
-        if let Some(id) = self.table.find_from_outside(protocol, external, remote) {
-            self.begin(id, Direction::Inbound, flags, now);
-        }
+        self.enter(mapping, flow.reversed(), internal, Direction::Inbound, flags, now);
         Ok(Some(internal))
     }
 
@@ -527,40 +516,38 @@ impl Nat {
 
     // -- entries --
 
-    /// Makes an entry of a mapping; [`Nat::begin`] sets its time.
-    fn enter(&mut self, mapping: u32, outside: Flow, internal: SocketAddr, how: impl FnOnce(&mut Entry)) {
+    /// Makes an entry of a mapping, for its first packet.
+    fn enter(
+        &mut self,
+        mapping: u32,
+        outside: Flow,
+        internal: SocketAddr,
+        direction: Direction,
+        flags: TcpFlags,
+        now: Instant,
+    ) {
+        let Flow { protocol, source: external, destination: remote } = outside;
         let mut entry = Entry {
-            protocol: outside.protocol,
+            protocol,
             internal,
-            external: outside.source,
-            remote: outside.destination,
+            external,
+            remote,
             mapping: Some(mapping),
-            outward: false,
-            sent: false,
-            received: false,
+            outward: true,
+            sent: direction == Direction::Outbound,
+            received: direction == Direction::Inbound,
             connection: Connection::default(),
-            expires: Instant::ZERO,
+            expires: now,
         };
-        how(&mut entry);
-        self.table.insert(entry);
-        self.mappings.entered(mapping, outside.destination.ip());
-    }
-
-    /// The first packet of an entry.
-    fn begin(&mut self, id: u32, direction: Direction, flags: TcpFlags, now: Instant) {
-        let Some(entry) = self.table.get_mut(id) else { return };
-        if entry.protocol == Protocol::Tcp {
-            entry.connection.advance(direction, flags);
-        }
-        let (protocol, mapping) = (entry.protocol, entry.mapping);
-        let full = now + lifetime(&self.config.lifetimes, entry);
+        entry.connection.advance(direction, flags);
+        let full = now + lifetime(&self.config.lifetimes, &entry);
         // Where packets from outside don't refresh, a new sender from outside doesn't either.
         let refreshes = direction == Direction::Outbound
             || self.config.rules(protocol).refresh != Refresh::Outbound
-            || mapping.is_some_and(|mapping| self.mappings.is_requested(mapping));
-        let until = mapping.map_or(full, |mapping| self.mappings.until(mapping));
-        let expires = if refreshes { full } else { full.min(until) };
-        self.expire_at(id, expires);
+            || self.mappings.is_requested(mapping);
+        entry.expires = if refreshes { full } else { full.min(self.mappings.until(mapping)) };
+        self.mappings.entered(mapping, remote.ip(), entry.expires);
+        self.table.insert(entry);
     }
 
     /// A further packet of an entry.

@@ -589,3 +589,35 @@ fn memory_follows_the_table_and_not_its_age() {
     // Nothing that was is remembered anywhere.
     assert_eq!(debug.matches("192.168.1.11:5").count(), 0, "an old endpoint is remembered");
 }
+
+#[test]
+fn hosts_that_got_nothing_are_not_remembered() {
+    for allocation in [Allocation::Random, Allocation::Chunked { size: 5, blocks: 1 }] {
+        let mut nat = nat(NatConfig { allocation, ports: (50_000, 50_004), ..cone(STRICT) });
+        for n in 0..5 {
+            nat.udp_out(&format!("192.168.1.11:{n}"), OUT, 0);
+        }
+        let before = format!("{nat:?}").len();
+        for n in 0..100 {
+            let spoofed = format!("10.7.7.{n}:1").parse().unwrap();
+            let outcome = nat.outbound(flow(Protocol::Udp, spoofed, at(OUT)), None, secs(0));
+            assert_eq!(outcome, Outbound::Drop(Reason::NoPort));
+            let asked = nat.map_port(Protocol::Udp, spoofed, None, Duration::from_secs(9), secs(0));
+            assert_eq!(asked, Err(MapError::Exhausted));
+        }
+        let after = format!("{nat:?}");
+        assert!(!after.contains("10.7.7."), "{allocation:?}");
+        // But for the digits of the generator's state.
+        assert!(after.len() < before + 20, "{allocation:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_and_packets_give_the_same_verdicts() {
+    let run = |seed| -> Vec<SocketAddr> {
+        let mut nat = Nat::new(random(), vec![WAN.parse().unwrap()], Rng::new(seed));
+        (0..100).map(|n| nat.udp_out(&format!("192.168.1.11:{}", 1000 + n), OUT, n)).collect()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
