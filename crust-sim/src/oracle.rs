@@ -6,6 +6,18 @@
 //!
 //! It shares no code with [`crate::nat`], not even the names of the classes: it knows the tables of what is published
 //! and measured, the NATs know the rules of the RFCs, and tests hold the one against the other.
+//!
+//! What it says of UDP pairs is the table that follows from Ford, Srisuresh & Kegel (USENIX ATC 2005) and RFC 5128:
+//!
+//! | pair | method |
+//! |---|---|
+//! | EIM with EIM | plain |
+//! | EDM with EIM that filters by nothing or by address | observed |
+//! | EDM that filters by nothing with EDM that filters by nothing or by address | observed |
+//! | EDM, sequential, with EIM that filters by endpoint | prediction, birthday |
+//! | EDM, random, with EIM that filters by endpoint | birthday |
+//! | EDM, sequential, with the same | prediction on both sides |
+//! | other EDM with EDM | none |
 
 /// What a mapping depends on (RFC 4787 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,6 +16,17 @@
 //! | hairpin at home | Ford, Srisuresh & Kegel, “Peer-to-Peer Communication Across Network Address Translators”, USENIX ATC 2005 |
 //! | routers that map ports | DiCioccio et al., “Probe and Pray: Using UPnP for Home Network Measurements”, PAM 2012 |
 //! | IPv6 | Google's counter of users, 2026 |
+//!
+//! ```
+//! use crust_sim::Rng;
+//! use crust_sim::oracle::between;
+//! use crust_sim::population::{Mix, Population};
+//!
+//! let population = Population::standard(Mix::A);
+//! let mut rng = Rng::new(1);
+//! let (here, there) = (population.site(&mut rng), population.site(&mut rng));
+//! println!("{:?} and {:?}: {:?}", here.class, there.class, between(&(&here).into(), &(&there).into()));
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -98,11 +109,12 @@ pub struct PopulationError {
 impl Population {
     /// One of the two frozen mixes.
     ///
-    /// # Errors
+    /// # Panics
     ///
-    /// None, as the tests prove of the file in this crate; the type spares a panic.
-    pub fn standard(mix: Mix) -> Result<Self, PopulationError> {
-        Self::parse(STANDARD, if mix == Mix::A { "a" } else { "b" })
+    /// Never: that the file in this crate is right is tested.
+    pub fn standard(mix: Mix) -> Self {
+        let name = if mix == Mix::A { "a" } else { "b" };
+        Self::parse(STANDARD, name).expect("the frozen file is right")
     }
 
     /// A mix of a file.

@@ -22,6 +22,25 @@
 //! Memory is bounded by [`Limits`]; nothing depends on the order of a hash map; all chance comes from the [`Rng`] that
 //! the box was born with.
 //!
+//! ```
+//! use crust_proto::Instant;
+//! use crust_sim::nat::{Inbound, Nat, NatConfig, Outbound, Reason};
+//! use crust_sim::{Flow, Protocol, Rng};
+//!
+//! // A port-restricted cone: only who was sent to can answer.
+//! let mut nat = Nat::new(NatConfig::default(), vec!["203.0.113.1".parse()?], Rng::new(1));
+//! let (host, server) = ("192.168.1.11:5000".parse()?, "198.51.100.2:3478".parse()?);
+//! let question = Flow { protocol: Protocol::Udp, source: host, destination: server };
+//! let Outbound::Forward { source } = nat.outbound(question, None, Instant::ZERO) else { panic!() };
+//! assert_eq!(source, "203.0.113.1:5000".parse()?);
+//!
+//! let answer = Flow { source: server, destination: source, ..question };
+//! assert_eq!(nat.inbound(answer, None, Instant::ZERO), Inbound::Forward { destination: host });
+//! let stranger = Flow { source: "198.51.100.3:3478".parse()?, ..answer };
+//! assert_eq!(nat.inbound(stranger, None, Instant::ZERO), Inbound::Drop(Reason::Filtered));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
 //! [RFC 4787]: https://www.rfc-editor.org/rfc/rfc4787
 //! [RFC 5382]: https://www.rfc-editor.org/rfc/rfc5382
 //! [RFC 5508]: https://www.rfc-editor.org/rfc/rfc5508

@@ -546,6 +546,19 @@ fn a_requested_mapping_admits_everybody_until_its_time_is_up() {
 }
 
 #[test]
+fn even_a_symmetric_nat_sends_by_the_mapping_that_was_asked_for() {
+    let Gate::Nat(config) = Kind::Symmetric.gate() else { panic!() };
+    let mut nat = nat(config);
+    let external =
+        nat.map_port(Protocol::Udp, at(IN), Some(7000), Duration::from_secs(100), secs(0)).unwrap();
+    assert_eq!([OUT, OUT_ADDRESS].map(|to| nat.udp_out(IN, to, 1)), [external; 2]);
+    assert!(nat.unmap(Protocol::Udp, at(IN)));
+    // What has an entry keeps it; what is new is mapped by itself again.
+    assert_eq!(nat.udp_out(IN, OUT, 2), external);
+    assert_ne!(nat.udp_out(IN, OUT_PORT, 2), external);
+}
+
+#[test]
 fn a_requested_port_that_serves_another_is_refused_and_one_of_ones_own_moves() {
     let hour = Duration::from_secs(3600);
     let mut nat = nat(random());

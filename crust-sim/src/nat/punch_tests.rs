@@ -318,7 +318,7 @@ fn pairs_of_all_classes_meet_where_the_oracle_says_so_and_nowhere_else() {
 
 #[test]
 fn pairs_of_the_population_meet_where_the_oracle_says_so_and_nowhere_else() {
-    let population = Population::standard(Mix::B).unwrap();
+    let population = Population::standard(Mix::B);
     let mut rng = Rng::new(9);
     let mut site = || loop {
         let site = population.site(&mut rng);
