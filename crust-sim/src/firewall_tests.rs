@@ -100,6 +100,8 @@ fn an_open_one_passes_what_fits_no_connection_and_keeps_nothing() {
     let source = INSIDE.parse().unwrap();
     let out = firewall.outbound(flow(Protocol::Tcp, INSIDE, OUTSIDE), rst, secs(0));
     assert_eq!(out, Outbound::Forward { source });
+    assert_eq!(firewall.inbound_error(udp(INSIDE, OUTSIDE), secs(0)), INSIDE.parse().ok());
+    assert_eq!(firewall.outbound_error(udp(OUTSIDE, INSIDE), secs(0)), INSIDE.parse().ok());
     assert!(firewall.is_empty() && firewall.mappings(secs(0)).is_empty());
     let blocked = FirewallConfig { udp_blocked: true, ..FirewallConfig::open() };
     firewall.set_config(blocked);

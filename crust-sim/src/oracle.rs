@@ -177,7 +177,7 @@ impl Whole {
     fn of(gates: &[Gate]) -> Self {
         // Every box must let a packet in, and one that maps dependently is enough to make the whole do so.
         let filter = gates.iter().map(|gate| gate.filter).max().unwrap_or(Filter::Independent);
-        let dependent = gates.iter().rposition(|gate| gate.mapping == Mapping::Dependent);
+        let dependent = gates.iter().position(|gate| gate.mapping == Mapping::Dependent);
         // A new port of that box is a new endpoint for those outside it: the outermost that doesn't keep it decides.
         let visible =
             dependent.and_then(|from| gates[from..].iter().rev().find(|gate| gate.ports != Ports::Kept));

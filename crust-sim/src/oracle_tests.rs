@@ -114,6 +114,8 @@ fn the_outermost_box_that_does_not_keep_ports_decides_what_can_be_predicted() {
     assert!(predicted(vec![symmetric(Ports::Sequential), restricted]));
     assert!(!predicted(vec![symmetric(Ports::Sequential), shuffling]));
     assert!(predicted(vec![symmetric(Ports::Random), symmetric(Ports::Sequential)]));
+    assert!(predicted(vec![symmetric(Ports::Sequential), symmetric(Ports::Kept)]));
+    assert!(!predicted(vec![symmetric(Ports::Sequential), symmetric(Ports::Random)]));
     // A box that maps independently and shuffles inside a sequential one hides nothing.
     assert!(predicted(vec![shuffling, symmetric(Ports::Sequential)]));
 }

@@ -352,6 +352,16 @@ fn an_inside_host_keeps_to_its_blocks_and_another_gets_others() {
 }
 
 #[test]
+fn a_host_that_is_gone_leaves_its_block_to_another() {
+    let allocation = Allocation::Chunked { size: 100, blocks: 1 };
+    let mut nat = nat(NatConfig { allocation, ports: (10_000, 10_099), ..cone(STRICT) });
+    nat.udp_out(IN, OUT, 0);
+    let other = flow(Protocol::Udp, at(IN2), at(OUT));
+    assert_eq!(nat.outbound(other, None, secs(29)), Outbound::Drop(Reason::NoPort));
+    assert!(matches!(nat.outbound(other, None, secs(30)), Outbound::Forward { .. }));
+}
+
+#[test]
 fn parity_is_kept_where_it_is_asked_for() {
     for allocation in [
         Allocation::Random,
@@ -396,6 +406,10 @@ fn ipv6_is_translated_to_an_address_of_its_family_or_not_at_all() {
     let external = at("[2001:db8::1]:5000");
     assert_eq!(both.outbound(to_v6, None, secs(0)), Outbound::Forward { source: external });
     assert_eq!(both.udp_in("[2001:db8::2]:3478", external, 0), to("[fd00::1]:5000"));
+    for host in 0..20 {
+        assert!(both.udp_out(&format!("[fd00::{host}]:6000"), "[2001:db8::2]:3478", 0).is_ipv6());
+        assert!(both.udp_out(&format!("192.168.1.{host}:6000"), OUT, 0).is_ipv4());
+    }
 }
 
 // -- limits, restarts, poison --
