@@ -146,6 +146,7 @@ fn ipv6_on_both_sides_joins_what_nothing_else_does() {
     assert_eq!(between(&with(Ipv6::Filtered), &with(Ipv6::Filtered)), [Method::Ipv6]);
     assert_eq!(between(&with(Ipv6::Open), &with(Ipv6::Filtered)), [Method::Ipv6]);
     assert_eq!(between(&with(Ipv6::Open), &with(Ipv6::Absent)), []);
+    assert_eq!(between(&with(Ipv6::Absent), &with(Ipv6::Open)), []);
 }
 
 #[test]
@@ -167,10 +168,16 @@ fn behind_one_carrier_its_hairpin_decides_for_each_protocol() {
 
 #[test]
 fn both_sides_are_told_the_same() {
-    let names = ["pub", "fc", "rc", "pr", "sy", "seq", "sya", "fw", "dbl", "dbS"];
-    for a in names {
-        for b in names {
-            assert_eq!(between(&named(a), &named(b)), between(&named(b), &named(a)), "{a} {b}");
+    let mut sites = Vec::new();
+    for name in ["pub", "fc", "rc", "pr", "sy", "seq", "sya", "fw", "dbl", "dbS"] {
+        sites.push(named(name));
+        sites.push(Site { udp_blocked: true, ..named(name) });
+        sites.push(Site { ipv6: Ipv6::Filtered, ..named(name) });
+        sites.push(Site { port_mapping: true, ..named(name) });
+    }
+    for a in &sites {
+        for b in &sites {
+            assert_eq!(between(a, b), between(b, a), "{a:?} {b:?}");
         }
     }
 }

@@ -97,8 +97,9 @@ fn every_parameter_of_every_class_behind_a_nat_has_the_share_of_the_file() {
         share("hairpin.udp", &all, &|site| outer(site).udp.hairpin == Hairpin::ExternalSource);
         share("hairpin.tcp", &all, &|site| outer(site).tcp.hairpin == Hairpin::ExternalSource);
         share("udp_blocked", &all, &|site| outer(site).udp_blocked);
+        let noise = number(&format!("noise.lambda.{key}"));
         for site in &sites {
-            assert_eq!(site.noise_per_second, number(&format!("noise.lambda.{key}")));
+            assert_eq!(site.noise_per_second, noise);
             assert_eq!(site.nats.len(), if class == Class::Carrier { 2 } else { 1 });
             assert_eq!(
                 site.ipv6.is_some_and(|firewall| firewall.udp_blocked),
