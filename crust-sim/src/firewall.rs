@@ -13,7 +13,7 @@ use crate::nat::{
     Allocation, Answer, Collision, Filtering, Inbound, Lifetimes, Limits, MappingInfo, Nat, NatConfig,
     Outbound, Refresh, Rules,
 };
-use crate::{Flow, TcpFlags};
+use crate::{Flow, Protocol, TcpFlags};
 
 /// What holds for one protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct FirewallRules {
     pub filtering: Filtering,
     /// Which packets lengthen the life of an entry.
     pub refresh: Refresh,
-    /// What strangers hear; [`Answer::Accept`] lets them in.
+    /// What strangers hear. [`Answer::Accept`] lets everything through, both ways, and keeps no entries.
     pub unsolicited: Answer,
 }
 
@@ -110,22 +110,42 @@ impl Firewall {
 
     /// A packet from inside: [`Outbound::Forward`] with its own source, or [`Outbound::Drop`].
     pub fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound {
+        if self.is_open(flow.protocol) {
+            return Outbound::Forward { source: flow.source };
+        }
         self.inner.outbound(flow, tcp, now)
     }
 
     /// A packet from outside: [`Inbound::Forward`] to its own destination, [`Inbound::Refuse`] or [`Inbound::Drop`].
     pub fn inbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Inbound {
+        if self.is_open(flow.protocol) {
+            return Inbound::Forward { destination: flow.destination };
+        }
         self.inner.inbound(flow, tcp, now)
     }
 
     /// An ICMP error from outside about a packet that went out: the endpoint inside that it is for. `None`: drop it.
     pub fn inbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        if self.is_open(quoted.protocol) {
+            return Some(quoted.source);
+        }
         self.inner.inbound_error(quoted, now)
     }
 
     /// An ICMP error from inside about a packet that came in: the quoted packet's destination. `None`: drop it.
     pub fn outbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
+        if self.is_open(quoted.protocol) {
+            return Some(quoted.destination);
+        }
         self.inner.outbound_error(quoted, now)
+    }
+
+    /// Whether a protocol passes without being looked at.
+    fn is_open(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Udp => self.config.udp.unsolicited == Answer::Accept && !self.config.udp_blocked,
+            Protocol::Tcp => self.config.tcp.unsolicited == Answer::Accept,
+        }
     }
 
     /// Starts anew with an empty table.
@@ -148,3 +168,7 @@ impl Firewall {
         self.inner.mappings(now)
     }
 }
+
+#[cfg(test)]
+#[path = "firewall_tests.rs"]
+mod tests;

@@ -114,6 +114,15 @@ fn every_kind_is_read_by_its_name_and_others_are_named_in_the_error() {
     for kind in Kind::ALL {
         assert_eq!(kind.to_string().parse(), Ok(kind));
     }
+    for (name, kind) in [
+        ("address-restricted", Kind::Restricted),
+        ("symmetric-sequential", Kind::SymmetricSequential),
+        ("symmetric-address", Kind::SymmetricAddress),
+        ("cgn", Kind::CarrierGrade),
+        ("tcp-drop", Kind::PortRestricted),
+    ] {
+        assert_eq!(name.parse(), Ok(kind));
+    }
     let unknown = "half-cone".parse::<Kind>().unwrap_err().to_string();
     assert!(unknown.contains("half-cone") && unknown.contains("port-restricted"), "{unknown}");
 }

@@ -64,7 +64,7 @@ pub enum Answer {
     /// The router's own stack takes it. Over UDP that leaves an entry which holds the port against that sender:
     /// a later mapping of the port towards them has to move, and a punch that came too early has spoilt the
     /// next. Over TCP the stack, which has no listener, answers with RST, and an RST to an unreplied SYN removes
-    /// the entry at once. For a firewall without translation: the packet is let through.
+    /// the entry at once. A firewall without translation lets the packet through.
     Accept,
 }
 

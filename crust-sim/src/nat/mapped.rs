@@ -140,10 +140,11 @@ impl Mappings {
         self.hosts.contains_key(&host)
     }
 
-    /// An entry was made.
-    pub(crate) fn entered(&mut self, id: u32, remote: IpAddr) {
+    /// An entry was made, which lives until then.
+    pub(crate) fn entered(&mut self, id: u32, remote: IpAddr, until: Instant) {
         if let Some(mapped) = self.all.get_mut(id) {
             mapped.entries += 1;
+            mapped.until = mapped.until.max(until);
             *self.known.entry((mapped.protocol, mapped.external, remote, id)).or_default() += 1;
         }
     }

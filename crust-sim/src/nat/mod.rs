@@ -22,6 +22,25 @@
 //! Memory is bounded by [`Limits`]; nothing depends on the order of a hash map; all chance comes from the [`Rng`] that
 //! the box was born with.
 //!
+//! ```
+//! use crust_proto::Instant;
+//! use crust_sim::nat::{Inbound, Nat, NatConfig, Outbound, Reason};
+//! use crust_sim::{Flow, Protocol, Rng};
+//!
+//! // A port-restricted cone: only who was sent to can answer.
+//! let mut nat = Nat::new(NatConfig::default(), vec!["203.0.113.1".parse()?], Rng::new(1));
+//! let (host, server) = ("192.168.1.11:5000".parse()?, "198.51.100.2:3478".parse()?);
+//! let question = Flow { protocol: Protocol::Udp, source: host, destination: server };
+//! let Outbound::Forward { source } = nat.outbound(question, None, Instant::ZERO) else { panic!() };
+//! assert_eq!(source, "203.0.113.1:5000".parse()?);
+//!
+//! let answer = Flow { source: server, destination: source, ..question };
+//! assert_eq!(nat.inbound(answer, None, Instant::ZERO), Inbound::Forward { destination: host });
+//! let stranger = Flow { source: "198.51.100.3:3478".parse()?, ..answer };
+//! assert_eq!(nat.inbound(stranger, None, Instant::ZERO), Inbound::Drop(Reason::Filtered));
+//! # Ok::<(), std::net::AddrParseError>(())
+//! ```
+//!
 //! [RFC 4787]: https://www.rfc-editor.org/rfc/rfc4787
 //! [RFC 5382]: https://www.rfc-editor.org/rfc/rfc5382
 //! [RFC 5508]: https://www.rfc-editor.org/rfc/rfc5508
@@ -355,13 +374,8 @@ impl Nat {
             Some(known) => known,
             None => self.map_towards(protocol, internal, remote)?,
         };
-        self.enter(mapping, Flow { protocol, source: external, destination: remote }, internal, |entry| {
-            entry.sent = true;
-            entry.outward = true;
-        });
-        if let Some(id) = self.table.find_from_outside(protocol, external, remote) {
-            self.begin(id, Direction::Outbound, flags, now);
-        }
+        let outside = Flow { protocol, source: external, destination: remote };
+        self.enter(mapping, outside, internal, Direction::Outbound, flags, now);
         Ok(external)
     }
 
@@ -461,19 +475,13 @@ impl Nat {
         self.make_room(Some(internal.ip()))?;
         // Making room may have ended the very mapping.
         let (mapping, internal) = self.admitting(protocol, external, remote)?;
-        self.enter(mapping, Flow { protocol, source: external, destination: remote }, internal, |entry| {
-            entry.received = true;
-            entry.outward = true;
-        });
-        if let Some(id) = self.table.find_from_outside(protocol, external, remote) {
-            self.begin(id, Direction::Inbound, flags, now);
-        }
+        self.enter(mapping, flow.reversed(), internal, Direction::Inbound, flags, now);
         Ok(Some(internal))
     }
 
     /// The mapping of an external endpoint that admits a remote one (RFC 4787 §5), and its internal endpoint.
     fn admitting(
-        &mut self,
+        &self,
         protocol: Protocol,
         external: SocketAddr,
         remote: SocketAddr,
@@ -488,14 +496,6 @@ impl Nat {
         });
         if let Some(found) = id.and_then(|id| Some((id, self.mappings.internal_of(id)?))) {
             return Ok(found);
-        }
-        if !self.translates && rules.unsolicited == Answer::Accept {
-            let known = self.mappings.find(protocol, external, Towards::Anyone);
-            let id = known.map_or_else(
-                || self.mappings.insert(protocol, external, Towards::Anyone, external),
-                |(id, _)| id,
-            );
-            return Ok((id, external));
         }
         Err(if first.is_some() { Reason::Filtered } else { Reason::NoMapping })
     }
@@ -535,40 +535,38 @@ impl Nat {
 
     // -- entries --
 
-    /// Makes an entry of a mapping; [`Nat::begin`] sets its time.
-    fn enter(&mut self, mapping: u32, outside: Flow, internal: SocketAddr, how: impl FnOnce(&mut Entry)) {
+    /// Makes an entry of a mapping, for its first packet.
+    fn enter(
+        &mut self,
+        mapping: u32,
+        outside: Flow,
+        internal: SocketAddr,
+        direction: Direction,
+        flags: TcpFlags,
+        now: Instant,
+    ) {
+        let Flow { protocol, source: external, destination: remote } = outside;
         let mut entry = Entry {
-            protocol: outside.protocol,
+            protocol,
             internal,
-            external: outside.source,
-            remote: outside.destination,
+            external,
+            remote,
             mapping: Some(mapping),
-            outward: false,
-            sent: false,
-            received: false,
+            outward: true,
+            sent: direction == Direction::Outbound,
+            received: direction == Direction::Inbound,
             connection: Connection::default(),
-            expires: Instant::ZERO,
+            expires: now,
         };
-        how(&mut entry);
-        self.table.insert(entry);
-        self.mappings.entered(mapping, outside.destination.ip());
-    }
-
-    /// The first packet of an entry.
-    fn begin(&mut self, id: u32, direction: Direction, flags: TcpFlags, now: Instant) {
-        let Some(entry) = self.table.get_mut(id) else { return };
-        if entry.protocol == Protocol::Tcp {
-            entry.connection.advance(direction, flags);
-        }
-        let (protocol, mapping) = (entry.protocol, entry.mapping);
-        let full = now + lifetime(&self.config.lifetimes, entry);
+        entry.connection.advance(direction, flags);
+        let full = now + lifetime(&self.config.lifetimes, &entry);
         // Where packets from outside don't refresh, a new sender from outside doesn't either.
         let refreshes = direction == Direction::Outbound
             || self.config.rules(protocol).refresh != Refresh::Outbound
-            || mapping.is_some_and(|mapping| self.mappings.is_requested(mapping));
-        let until = mapping.map_or(full, |mapping| self.mappings.until(mapping));
-        let expires = if refreshes { full } else { full.min(until) };
-        self.expire_at(id, expires);
+            || self.mappings.is_requested(mapping);
+        entry.expires = if refreshes { full } else { full.min(self.mappings.until(mapping)) };
+        self.mappings.entered(mapping, remote.ip(), entry.expires);
+        self.table.insert(entry);
     }
 
     /// A further packet of an entry.

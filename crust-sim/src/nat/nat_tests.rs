@@ -352,6 +352,16 @@ fn an_inside_host_keeps_to_its_blocks_and_another_gets_others() {
 }
 
 #[test]
+fn a_host_that_is_gone_leaves_its_block_to_another() {
+    let allocation = Allocation::Chunked { size: 100, blocks: 1 };
+    let mut nat = nat(NatConfig { allocation, ports: (10_000, 10_099), ..cone(STRICT) });
+    nat.udp_out(IN, OUT, 0);
+    let other = flow(Protocol::Udp, at(IN2), at(OUT));
+    assert_eq!(nat.outbound(other, None, secs(29)), Outbound::Drop(Reason::NoPort));
+    assert!(matches!(nat.outbound(other, None, secs(30)), Outbound::Forward { .. }));
+}
+
+#[test]
 fn parity_is_kept_where_it_is_asked_for() {
     for allocation in [
         Allocation::Random,
@@ -396,6 +406,10 @@ fn ipv6_is_translated_to_an_address_of_its_family_or_not_at_all() {
     let external = at("[2001:db8::1]:5000");
     assert_eq!(both.outbound(to_v6, None, secs(0)), Outbound::Forward { source: external });
     assert_eq!(both.udp_in("[2001:db8::2]:3478", external, 0), to("[fd00::1]:5000"));
+    for host in 0..20 {
+        assert!(both.udp_out(&format!("[fd00::{host}]:6000"), "[2001:db8::2]:3478", 0).is_ipv6());
+        assert!(both.udp_out(&format!("192.168.1.{host}:6000"), OUT, 0).is_ipv4());
+    }
 }
 
 // -- limits, restarts, poison --
@@ -546,6 +560,19 @@ fn a_requested_mapping_admits_everybody_until_its_time_is_up() {
 }
 
 #[test]
+fn even_a_symmetric_nat_sends_by_the_mapping_that_was_asked_for() {
+    let Gate::Nat(config) = Kind::Symmetric.gate() else { panic!() };
+    let mut nat = nat(config);
+    let external =
+        nat.map_port(Protocol::Udp, at(IN), Some(7000), Duration::from_secs(100), secs(0)).unwrap();
+    assert_eq!([OUT, OUT_ADDRESS].map(|to| nat.udp_out(IN, to, 1)), [external; 2]);
+    assert!(nat.unmap(Protocol::Udp, at(IN)));
+    // What has an entry keeps it; what is new is mapped by itself again.
+    assert_eq!(nat.udp_out(IN, OUT, 2), external);
+    assert_ne!(nat.udp_out(IN, OUT_PORT, 2), external);
+}
+
+#[test]
 fn a_requested_port_that_serves_another_is_refused_and_one_of_ones_own_moves() {
     let hour = Duration::from_secs(3600);
     let mut nat = nat(random());
@@ -588,4 +615,36 @@ fn memory_follows_the_table_and_not_its_age() {
     assert!(nat.len() <= 31, "{}", nat.len());
     // Nothing that was is remembered anywhere.
     assert_eq!(debug.matches("192.168.1.11:5").count(), 0, "an old endpoint is remembered");
+}
+
+#[test]
+fn hosts_that_got_nothing_are_not_remembered() {
+    for allocation in [Allocation::Random, Allocation::Chunked { size: 5, blocks: 1 }] {
+        let mut nat = nat(NatConfig { allocation, ports: (50_000, 50_004), ..cone(STRICT) });
+        for n in 0..5 {
+            nat.udp_out(&format!("192.168.1.11:{n}"), OUT, 0);
+        }
+        let before = format!("{nat:?}").len();
+        for n in 0..100 {
+            let spoofed = format!("10.7.7.{n}:1").parse().unwrap();
+            let outcome = nat.outbound(flow(Protocol::Udp, spoofed, at(OUT)), None, secs(0));
+            assert_eq!(outcome, Outbound::Drop(Reason::NoPort));
+            let asked = nat.map_port(Protocol::Udp, spoofed, None, Duration::from_secs(9), secs(0));
+            assert_eq!(asked, Err(MapError::Exhausted));
+        }
+        let after = format!("{nat:?}");
+        assert!(!after.contains("10.7.7."), "{allocation:?}");
+        // But for the digits of the generator's state.
+        assert!(after.len() < before + 20, "{allocation:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_and_packets_give_the_same_verdicts() {
+    let run = |seed| -> Vec<SocketAddr> {
+        let mut nat = Nat::new(random(), vec![WAN.parse().unwrap()], Rng::new(seed));
+        (0..100).map(|n| nat.udp_out(&format!("192.168.1.11:{}", 1000 + n), OUT, n)).collect()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
 }

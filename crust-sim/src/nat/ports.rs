@@ -55,8 +55,14 @@ impl Ports {
             Pooling::Arbitrary => family.get(any).copied()?,
         };
         let found = self.allocate_at(config, first, request, rng, &clashes);
-        if found.is_some() || config.pooling == Pooling::Paired {
-            self.paired.insert(host, first);
+        if config.pooling == Pooling::Paired {
+            // A host that got nothing has nothing to be forgotten with later.
+            if found.is_some() {
+                self.paired.insert(host, first);
+            }
+            return found;
+        }
+        if found.is_some() {
             return found;
         }
         // Arbitrary pooling: another address may have a port left.
@@ -139,7 +145,7 @@ impl Ports {
             }
             Allocation::Chunked { size, blocks } => {
                 let size = size.max(1);
-                let of_host = self.blocks.entry(internal.ip()).or_default();
+                let of_host = self.blocks.get(&internal.ip()).map_or(&[][..], Vec::as_slice);
                 let from = |first: u16, rng: &mut Rng| {
                     random(first, first.saturating_add(size - 1), rng, |port| free(bits, port))
                 };
@@ -152,11 +158,12 @@ impl Ports {
                     let block = (0..count).find_map(|n| {
                         let first = u32::from(low) + (begin + n) % count * u32::from(size);
                         let block = (address, u16::try_from(first).ok()?);
-                        self.taken_blocks.insert(block).then_some(block)
+                        (!self.taken_blocks.contains(&block)).then_some(block)
                     });
-                    if let Some(block) = block {
-                        of_host.push(block);
-                        found = from(block.1, rng);
+                    found = block.and_then(|(_, first)| from(first, rng));
+                    if let Some(block) = block.filter(|_| found.is_some()) {
+                        self.taken_blocks.insert(block);
+                        self.blocks.entry(internal.ip()).or_default().push(block);
                     }
                 }
                 found
