@@ -5,13 +5,16 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::attempt::HalfXx;
 use super::reply::Met;
-use super::slots::Slot;
-use super::{Dropped, Engine, Timer};
+use super::slots::{Slot, slot_of};
+use super::{Dropped, Engine, PAYLOAD_ROOM, Timer};
 use crate::Instant;
 use crate::crypto::hash::hash;
 use crate::crypto::noise::{Pattern, Role};
+use crate::event::SessionId;
 use crate::handshake::envelope::{Hello, HelloKey, HelloKind, REPLY_OVERHEAD, ReplyKind, Salt, VERSION};
 use crate::handshake::params::Params;
 use crate::handshake::replay::Stale;
@@ -191,11 +194,19 @@ impl Engine {
         };
         let Some((mut noise, params, peer)) = read() else { return self.drop_as(Dropped::Unauthentic) };
 
+        let named = |id: &SessionId, token| self.slots.session(*id).is_some_and(|s| *s.token() == token);
         let live = params.live_session.is_some_and(|token| {
             // Also one that the peer never confirmed as far as we know: all its packets may have been lost.
-            let ours = self.peers.get(&peer).copied().into_iter().chain(self.all_unconfirmed_with(&peer));
-            ours.into_iter().any(|id| self.slots.session(id).is_some_and(|s| *s.token() == token))
+            let open = self.peers.get(&peer).copied();
+            open.into_iter().chain(self.all_unconfirmed_with(&peer)).any(|id| named(&id, token))
         });
+        let ended =
+            params.live_session.and_then(|token| self.closing.get(&peer).filter(|id| named(id, token)));
+        if let Some(&ended) = ended.filter(|_| !live) {
+            // It asks after a session that we are closing: it shall hear that, not find a new one.
+            self.with_session(slot_of(ended), |session| session.close_again(now));
+            return self.drop_as(Dropped::Unwanted);
+        }
         if !live && let Err(why) = self.admit(&peer, asked, now) {
             return self.drop_as(why);
         }
@@ -211,7 +222,7 @@ impl Engine {
                 slot
             }
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         self.params(slot, check, None, live).encode(&mut payload);
         let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();
@@ -288,7 +299,7 @@ impl Engine {
         let Some(slot) = self.slots.take(check, Slot::Reserved) else {
             return self.drop_as(Dropped::Full);
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         self.params(slot, check, None, false).encode(&mut payload);
         let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();

@@ -429,6 +429,38 @@ fn each_side_holds_acknowledgements_back_as_long_as_it_said_of_itself() {
     }
 }
 
+/// One side knows the round trip and soon asks after the session, the other does not yet and repeats CLOSE late.
+#[test]
+fn a_close_at_once_whose_first_copy_is_lost_is_heard_before_anybody_is_taken_for_restarted() {
+    for lost in [1, 2, 3] {
+        let mut net = Net::new(15);
+        net.weather.latency = Duration::from_millis(5);
+        let (a, b) = (net.add(), net.add());
+        let (at_a, at_b) = net.connect(a, b);
+        net.lose.extend(net.sent + 1..=net.sent + lost);
+        net.session(b, at_b).close(7, b"enough");
+        net.run_until("it is heard", |net| net.closed(a, at_a).is_some());
+        assert_eq!(net.closed(a, at_a), by_peer(7, b"enough"), "{lost} lost");
+    }
+}
+
+#[test]
+fn who_asks_after_a_session_that_is_being_closed_hears_that_it_is() {
+    let mut net = Net::new(16);
+    let (a, b) = (net.add(), net.add());
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    net.session(a, at_a).send_message(Priority::default(), b"hello?", false).expect("room");
+    net.link(b, a).blocked = true;
+    net.session(b, at_b).close(7, b"enough");
+    // Long enough for the question, not for our patience.
+    net.run_for(Duration::from_secs(3));
+    net.link(b, a).blocked = false;
+    net.run_for(Duration::from_secs(30));
+    assert_eq!(net.closed(a, at_a), by_peer(7, b"enough"));
+    assert_eq!(net.announced(b, &net.id(a)), [at_b], "nothing new came of the question");
+}
+
 /// Whoever may not be sent a goodbye yet is not waited for by a timer that has nothing to do. (The network fails
 /// where one does.)
 #[test]
