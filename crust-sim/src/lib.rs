@@ -27,12 +27,31 @@
 
 #![forbid(unsafe_code)]
 
+mod executor;
 pub mod firewall;
 pub mod flow;
+pub mod host;
+pub mod link;
 pub mod nat;
 pub mod oracle;
+pub mod packet;
 pub mod population;
+pub mod program;
 pub mod rng;
+mod seeds;
+pub mod site;
+pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};
+pub use host::{
+    ConnectOptions, HostEvent, HostId, HostStats, ListenerId, NetError, Received, SendOptions, TcpId,
+    TcpState, UdpError, UdpId, UdpOptions,
+};
+pub use link::LinkConfig;
+pub use nat::kinds::Kind;
+pub use packet::{Ecn, IcmpKind, Packet};
+pub use program::Sim;
 pub use rng::Rng;
+pub use seeds::seeds;
+pub use site::{Internet, Site, SiteConfig};
+pub use world::{InterfaceId, Middlebox, Power, Prefix, SegmentId, World};
