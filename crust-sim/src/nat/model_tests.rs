@@ -198,13 +198,16 @@ impl Model {
         }
         let of_endpoint: Vec<Record> =
             self.live(now).filter(|r| r.protocol == protocol && r.internal == internal).cloned().collect();
-        let mapped =
-            of_endpoint.iter().find(|r| self.same_mapping(r, self.first_remote(r.mapping), remote)).cloned();
-        let mapping = if let Some(mapped) = mapped {
-            if source != mapped.external {
-                return Err(format!("mapped to {}", mapped.external));
-            }
+        // Two could not be told apart on the wire.
+        let clashes = |r: &Record| {
+            self.live(now).any(|o| (o.protocol, o.external, o.remote) == (protocol, r.external, remote))
+        };
+        let serves = |r: &&Record| self.same_mapping(r, self.first_remote(r.mapping), remote) && !clashes(r);
+        let serving: Vec<Record> = of_endpoint.iter().filter(serves).cloned().collect();
+        let mapping = if let Some(mapped) = serving.iter().find(|r| r.external == source) {
             mapped.mapping
+        } else if let Some(mapped) = serving.first() {
+            return Err(format!("mapped to {}", mapped.external));
         } else {
             self.fresh(protocol, internal, remote, source, now)?;
             self.mappings += 1;
@@ -460,4 +463,16 @@ fn a_stranger_does_not_outlive_a_connection_that_has_ended_early() {
     assert_eq!(nat.tcp_in(SYN, OUT_ADDRESS, external, 60), to(IN));
     assert_eq!(nat.mappings(secs(119)).len(), 1);
     assert_eq!(nat.mappings(secs(120)).len(), 0, "the stranger prolongs it");
+}
+
+#[test]
+fn a_port_that_another_host_uses_towards_a_remote_endpoint_meanwhile_is_not_used_again() {
+    // A stranger keeps what host 11 had towards remote 0; host 12 has the same port by then.
+    let steps = [
+        sends(0, false, 0, 0, 0),
+        hears(20, false, 0, 3, 0),
+        sends(11, false, 0, 2, 0),
+        sends(1, false, 0, 0, 0),
+    ];
+    follow(open(Refresh::Both), &steps).unwrap();
 }
