@@ -8,6 +8,7 @@ use proptest::test_runner::TestCaseError;
 
 use super::testing::*;
 use super::*;
+use crate::seeds::cases;
 
 const INSIDE: [&str; 5] =
     ["192.168.1.11:5000", "192.168.1.11:5001", "192.168.1.12:5000", "192.168.1.12:5002", "192.168.1.13:5000"];
@@ -378,7 +379,7 @@ fn follow(config: NatConfig, steps: &[Step]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn the_nat_does_what_the_rules_say_over_the_whole_history(config in config(), steps in steps()) {
