@@ -9,6 +9,7 @@ use smoltcp::wire::{
 
 use super::*;
 use crate::Rng;
+use crate::seeds::cases;
 
 /// smoltcp's word for it: every checksum of the packet holds.
 fn smoltcp_agrees(packet: &Packet) -> bool {
@@ -113,6 +114,8 @@ const KINDS: [IcmpKind; 5] = [
 ];
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn a_datagram_reads_back_as_it_was_built_and_smoltcp_finds_nothing_wrong(
         ends in ends(), ttl in 1..=255u8, ecn in ecn(), dont_fragment: bool,

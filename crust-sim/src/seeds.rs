@@ -14,11 +14,6 @@ const TIMES: &str = "CRUST_SIM_TIMES";
 ///
 /// Where the test does, and where a variable holds what it should not.
 pub fn seeds(n: u64, test: impl Fn(u64)) {
-    let number = |name: &str| {
-        let text = std::env::var(name).ok()?;
-        let number = text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}"));
-        Some(number)
-    };
     let (first, count) = match number(ONE) {
         Some(seed) => (seed, 1),
         None => (first(std::env::var(FROM).ok().as_deref()), n.saturating_mul(number(TIMES).unwrap_or(1))),
@@ -28,6 +23,28 @@ pub fn seeds(n: u64, test: impl Fn(u64)) {
         test(seed);
         drop(tell);
     }
+}
+
+/// How a property is tried: `n` cases, the same ones in every run. `CRUST_SIM_FROM` chooses others and
+/// `CRUST_SIM_TIMES` more, as for [`seeds`]; `PROPTEST_RNG_SEED` goes before the former. No failure is written to a
+/// file: the same run finds it again.
+#[cfg(test)]
+pub(crate) fn cases(n: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, RngSeed};
+
+    let config = Config::default();
+    let rng_seed = match config.rng_seed {
+        RngSeed::Random => RngSeed::Fixed(first(std::env::var(FROM).ok().as_deref())),
+        asked_for => asked_for,
+    };
+    let times = number(TIMES).map_or(1, |times| u32::try_from(times).unwrap_or(u32::MAX));
+    Config { cases: n.saturating_mul(times), rng_seed, failure_persistence: None, ..config }
+}
+
+/// The number in an environment variable, if it is set.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {text:?}")))
 }
 
 /// Where seeds begin.
@@ -53,7 +70,27 @@ impl Drop for Tell {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use proptest::test_runner::TestRunner;
+
     use super::*;
+
+    #[test]
+    fn a_property_is_tried_with_the_same_cases_in_every_run() {
+        let tried = |n| {
+            let values = RefCell::new(Vec::new());
+            let note = |value| {
+                values.borrow_mut().push(value);
+                Ok(())
+            };
+            TestRunner::new(cases(n)).run(&proptest::num::u64::ANY, note).unwrap();
+            values.into_inner()
+        };
+        let values = tried(100);
+        assert!(values.len() >= 100 && values[0] != values[1]);
+        assert_eq!(tried(100), values);
+    }
 
     #[test]
     fn seeds_begin_at_zero_at_a_number_or_where_a_text_says() {

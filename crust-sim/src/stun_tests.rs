@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::nat::Reason;
+use crate::seeds::cases;
 use crate::world::{Inbound, Middlebox, Outbound};
 use crate::{Flow, LinkConfig, TcpFlags};
 
@@ -145,6 +146,8 @@ fn an_address_is_masked_as_the_rfc_shows() {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn a_message_reads_back_as_it_was_written(
         kind in 0..0x4000u16, transaction: [u8; 12],

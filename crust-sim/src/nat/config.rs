@@ -41,7 +41,8 @@ pub enum Hairpin {
     ExternalSource,
 }
 
-/// Which packets lengthen the life of a mapping (RFC 4787 §4.3, REQ-6).
+/// Which packets lengthen the life of a mapping (RFC 4787 §4.3, REQ-6). One from outside that doesn't may still come in
+/// and make an entry, which outlives none that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refresh {
     /// Those from inside: what REQ-6 asks for at least.

@@ -26,8 +26,6 @@ pub(crate) struct Mapped {
     external: SocketAddr,
     /// Its entries in the table.
     entries: u32,
-    /// No entry of it lives longer.
-    until: Instant,
     /// Asked for until then.
     requested: Option<Instant>,
 }
@@ -89,8 +87,7 @@ impl Mappings {
         towards: Towards,
         external: SocketAddr,
     ) -> u32 {
-        let until = Instant::ZERO;
-        let mapped = Mapped { protocol, internal, towards, external, entries: 0, until, requested: None };
+        let mapped = Mapped { protocol, internal, towards, external, entries: 0, requested: None };
         let id = self.all.insert(mapped);
         self.by_internal.insert((protocol, internal, towards), id);
         self.by_external.insert((protocol, external, id));
@@ -140,11 +137,10 @@ impl Mappings {
         self.hosts.contains_key(&host)
     }
 
-    /// An entry was made, which lives until then.
-    pub(crate) fn entered(&mut self, id: u32, remote: IpAddr, until: Instant) {
+    /// An entry was made.
+    pub(crate) fn entered(&mut self, id: u32, remote: IpAddr) {
         if let Some(mapped) = self.all.get_mut(id) {
             mapped.entries += 1;
-            mapped.until = mapped.until.max(until);
             *self.known.entry((mapped.protocol, mapped.external, remote, id)).or_default() += 1;
         }
     }
@@ -160,18 +156,6 @@ impl Mappings {
                 self.known.remove(&key);
             }
         }
-    }
-
-    /// An entry lives until then.
-    pub(crate) fn lives_until(&mut self, id: u32, until: Instant) {
-        if let Some(mapped) = self.all.get_mut(id) {
-            mapped.until = mapped.until.max(until);
-        }
-    }
-
-    /// No entry lives longer.
-    pub(crate) fn until(&self, id: u32) -> Instant {
-        self.all.get(id).map_or(Instant::ZERO, |mapped| mapped.until)
     }
 
     pub(crate) fn is_requested(&self, id: u32) -> bool {

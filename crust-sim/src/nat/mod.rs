@@ -13,6 +13,12 @@
 //! lives. A mapping lives as long as one of its entries, and its port is free when it goes. Time passes with the calls
 //! only: nothing ticks.
 //!
+//! What refreshes is [`Refresh`]'s to say (REQ-6). Where packets from outside don't, they prolong nothing: a stranger
+//! whom an open filter admits has an entry, but one that goes no later than the last of those that the internal
+//! endpoint already has by that external one, towards whomever. So the pair of endpoints ends when it would have ended
+//! without him. A packet from inside to him then refreshes as any other. A mapping on request has its own time, and
+//! its entries theirs.
+//!
 //! TCP's entries follow their connection ([RFC 5382]): opening, established, closing; two SYNs that cross open one as
 //! well (REQ-2). ICMP errors find the entry that they are about, and neither refresh nor end it ([RFC 5508] REQ-6).
 //!
@@ -564,8 +570,12 @@ impl Nat {
         let refreshes = direction == Direction::Outbound
             || self.config.rules(protocol).refresh != Refresh::Outbound
             || self.mappings.is_requested(mapping);
-        entry.expires = if refreshes { full } else { full.min(self.mappings.until(mapping)) };
-        self.mappings.entered(mapping, remote.ip(), entry.expires);
+        entry.expires = if refreshes {
+            full
+        } else {
+            full.min(self.table.lives_until(protocol, internal, external).unwrap_or(now))
+        };
+        self.mappings.entered(mapping, remote.ip());
         self.table.insert(entry);
     }
 
@@ -588,14 +598,7 @@ impl Nat {
         let full = now + lifetime(&self.config.lifetimes, entry);
         // What doesn't refresh can still shorten: the end of a connection.
         let expires = if refreshes { full } else { full.min(entry.expires) };
-        self.expire_at(id, expires);
-    }
-
-    fn expire_at(&mut self, id: u32, expires: Instant) {
         self.table.expire_at(id, expires);
-        if let Some(mapping) = self.table.get(id).and_then(|entry| entry.mapping) {
-            self.mappings.lives_until(mapping, expires);
-        }
     }
 
     /// Sees to it that one more entry, of that inside host, keeps the limits.

@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use super::testing::*;
 use super::*;
+use crate::seeds::cases;
 
 const INSIDE: [&str; 5] =
     ["192.168.1.11:5000", "192.168.1.11:5001", "192.168.1.12:5000", "192.168.1.12:5002", "192.168.1.13:5000"];
@@ -197,13 +199,16 @@ impl Model {
         }
         let of_endpoint: Vec<Record> =
             self.live(now).filter(|r| r.protocol == protocol && r.internal == internal).cloned().collect();
-        let mapped =
-            of_endpoint.iter().find(|r| self.same_mapping(r, self.first_remote(r.mapping), remote)).cloned();
-        let mapping = if let Some(mapped) = mapped {
-            if source != mapped.external {
-                return Err(format!("mapped to {}", mapped.external));
-            }
+        // Two could not be told apart on the wire.
+        let clashes = |r: &Record| {
+            self.live(now).any(|o| (o.protocol, o.external, o.remote) == (protocol, r.external, remote))
+        };
+        let serves = |r: &&Record| self.same_mapping(r, self.first_remote(r.mapping), remote) && !clashes(r);
+        let serving: Vec<Record> = of_endpoint.iter().filter(serves).cloned().collect();
+        let mapping = if let Some(mapped) = serving.iter().find(|r| r.external == source) {
             mapped.mapping
+        } else if let Some(mapped) = serving.first() {
+            return Err(format!("mapped to {}", mapped.external));
         } else {
             self.fresh(protocol, internal, remote, source, now)?;
             self.mappings += 1;
@@ -315,8 +320,10 @@ impl Model {
         let Some(by) = admitting.iter().find(|r| r.internal == destination) else {
             return Err(format!("admitted by {admitting:?}"));
         };
-        let of_mapping = self.records.iter().filter(|r| r.mapping == by.mapping);
-        let last = of_mapping.flat_map(|r| (1..=r.packets.len()).map(|n| r.end(&config, n))).max().unwrap();
+        // RFC 4787 §4.3, REQ-6: where what comes in refreshes nothing, the binding of the two endpoints ends when it
+        // would have ended anyway, however many mappings the binding is made of.
+        let of_binding = here.iter().filter(|r| r.internal == destination);
+        let last = of_binding.map(|r| r.end(&config, r.packets.len())).max().unwrap();
         let primary = !self
             .live(now)
             .any(|r| r.protocol == protocol && r.internal == destination && r.remote == remote && r.primary);
@@ -335,40 +342,138 @@ impl Model {
     }
 }
 
+/// Whether the NAT and the model say the same of a history.
+fn follow(config: NatConfig, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut nat = nat(config);
+    let mut model = Model { config, records: Vec::new(), mappings: 0, last_sequential: None };
+    let mut externals = vec![at("203.0.113.101:5000")];
+    let mut now = 0;
+    for (n, step) in steps.iter().enumerate() {
+        now += step.seconds;
+        let protocol = if step.tcp { Protocol::Tcp } else { Protocol::Udp };
+        let flags = if step.tcp { FLAGS[step.flags] } else { TcpFlags::default() };
+        let tcp = step.tcp.then_some(flags);
+        let remote = at(REMOTE[step.remote]);
+        let wrong = if step.outbound {
+            let flow = flow(protocol, at(INSIDE[step.inside]), remote);
+            let verdict = nat.outbound(flow, tcp, secs(now));
+            if let Outbound::Forward { source } = verdict {
+                externals.push(source);
+            }
+            model.outbound(flow, flags, now, verdict).map_err(|why| format!("{verdict:?}, but {why}"))
+        } else {
+            // Of late ones mostly: they live.
+            let back = 1 + (step.external / 3) % externals.len().min(6);
+            let flow = flow(protocol, remote, externals[externals.len() - back]);
+            let verdict = nat.inbound(flow, tcp, secs(now));
+            model.inbound(flow, flags, now, verdict).map_err(|why| format!("{verdict:?}, but {why}"))
+        };
+        prop_assert_eq!(wrong, Ok(()), "step {} at {} s: {:?}", n, now, step);
+        let mappings = nat.mappings(secs(now));
+        let found: BTreeSet<_> = mappings.iter().map(|m| (m.protocol, m.external, m.internal)).collect();
+        let expected: BTreeSet<_> = model.live(now).map(|r| (r.protocol, r.external, r.internal)).collect();
+        prop_assert_eq!(found, expected, "mappings after step {} at {} s", n, now);
+        prop_assert_eq!(nat.len(), model.live(now).count(), "entries after step {} at {} s", n, now);
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(2000))]
 
     #[test]
     fn the_nat_does_what_the_rules_say_over_the_whole_history(config in config(), steps in steps()) {
-        let mut nat = nat(config);
-        let mut model = Model { config, records: Vec::new(), mappings: 0, last_sequential: None };
-        let mut externals = vec![at("203.0.113.101:5000")];
-        let mut now = 0;
-        for (n, step) in steps.iter().enumerate() {
-            now += step.seconds;
-            let protocol = if step.tcp { Protocol::Tcp } else { Protocol::Udp };
-            let flags = if step.tcp { FLAGS[step.flags] } else { TcpFlags::default() };
-            let tcp = step.tcp.then_some(flags);
-            let remote = at(REMOTE[step.remote]);
-            let wrong = if step.outbound {
-                let flow = flow(protocol, at(INSIDE[step.inside]), remote);
-                let verdict = nat.outbound(flow, tcp, secs(now));
-                if let Outbound::Forward { source } = verdict {
-                    externals.push(source);
-                }
-                model.outbound(flow, flags, now, verdict).map_err(|why| format!("{verdict:?}, but {why}"))
-            } else {
-                // Of late ones mostly: they live.
-                let back = 1 + (step.external / 3) % externals.len().min(6);
-                let flow = flow(protocol, remote, externals[externals.len() - back]);
-                let verdict = nat.inbound(flow, tcp, secs(now));
-                model.inbound(flow, flags, now, verdict).map_err(|why| format!("{verdict:?}, but {why}"))
-            };
-            prop_assert_eq!(wrong, Ok(()), "step {} at {} s: {:?}", n, now, step);
-            let found: BTreeSet<_> = nat.mappings(secs(now)).iter().map(|m| (m.protocol, m.external, m.internal)).collect();
-            let expected: BTreeSet<_> = model.live(now).map(|r| (r.protocol, r.external, r.internal)).collect();
-            prop_assert_eq!(found, expected, "mappings after step {} at {} s", n, now);
-            prop_assert_eq!(nat.len(), model.live(now).count(), "entries after step {} at {} s", n, now);
-        }
+        follow(config, &steps)?;
     }
+}
+
+// -- what the property has found --
+
+/// A packet from inside, so many seconds after the last step.
+const fn sends(seconds: u64, tcp: bool, flags: usize, inside: usize, remote: usize) -> Step {
+    Step { seconds, outbound: true, tcp, flags, inside, remote, external: 0 }
+}
+
+/// A packet from outside, to the last external endpoint but so many.
+const fn hears(seconds: u64, tcp: bool, flags: usize, remote: usize, back: usize) -> Step {
+    Step { seconds, outbound: false, tcp, flags, inside: 0, remote, external: 3 * back }
+}
+
+fn open(refresh: Refresh) -> NatConfig {
+    NatConfig::default().both(|rules| {
+        rules.filtering = Filtering::EndpointIndependent;
+        rules.refresh = refresh;
+    })
+}
+
+#[test]
+fn a_stranger_lives_as_long_as_the_external_endpoint_whatever_lived_there_before() {
+    // One internal endpoint, two remote ones, until 31 and until 60. The slot of an entry that is gone is used again.
+    let steps = [
+        sends(0, false, 0, 0, 0),
+        sends(0, false, 0, 0, 1),
+        sends(1, false, 0, 3, 1),
+        sends(29, false, 0, 3, 2),
+        hears(0, false, 0, 0, 0),
+        hears(3, false, 0, 0, 2),
+    ];
+    follow(open(Refresh::Outbound), &steps).unwrap();
+}
+
+#[test]
+fn a_stranger_gains_nothing_by_what_shares_only_one_of_the_two_endpoints() {
+    // Until 30 what the stranger came by. Until 50 another external endpoint of the same internal one, ...
+    let mut config = open(Refresh::Outbound).both(|rules| rules.mapping = Mapping::AddressAndPortDependent);
+    config.allocation = Allocation::Preserving(Collision::NextFree);
+    let other_external = [
+        sends(0, false, 0, 0, 0),
+        sends(20, false, 0, 0, 1),
+        hears(5, false, 0, 2, 1),
+        hears(5, false, 0, 2, 1),
+    ];
+    follow(config, &other_external).unwrap();
+    // ... or another internal endpoint behind the same external one.
+    let other_internal = [
+        sends(0, false, 0, 0, 0),
+        sends(20, false, 0, 2, 1),
+        hears(5, false, 0, 2, 0),
+        hears(5, false, 0, 3, 0),
+    ];
+    follow(open(Refresh::Outbound), &other_internal).unwrap();
+}
+
+#[test]
+fn a_stranger_does_not_outlive_a_connection_that_has_ended_early() {
+    // Established and closed at 0: until 120, not 1000. A stranger's SYN at 60, who is gone at 120 too.
+    let mut config = open(Refresh::Outbound);
+    config.lifetimes.tcp_established = Duration::from_secs(1000);
+    let steps = [
+        sends(0, true, 0, 0, 0),
+        hears(0, true, 1, 0, 0),
+        sends(0, true, 2, 0, 0),
+        sends(0, true, 3, 0, 0),
+        hears(60, true, 0, 2, 0),
+        hears(60, true, 0, 3, 0),
+    ];
+    follow(config, &steps).unwrap();
+    let mut nat = nat(config);
+    let external = nat.tcp_out(SYN, IN, OUT, 0);
+    nat.tcp_in(SYN_ACK, OUT, external, 0);
+    nat.tcp_out(ACK, IN, OUT, 0);
+    nat.tcp_out(FIN, IN, OUT, 0);
+    assert_eq!(nat.tcp_in(SYN, OUT_ADDRESS, external, 60), to(IN));
+    assert_eq!(nat.mappings(secs(119)).len(), 1);
+    assert_eq!(nat.mappings(secs(120)).len(), 0, "the stranger prolongs it");
+}
+
+#[test]
+fn a_port_that_another_host_uses_towards_a_remote_endpoint_meanwhile_is_not_used_again() {
+    // A stranger keeps what host 11 had towards remote 0; host 12 has the same port by then.
+    let steps = [
+        sends(0, false, 0, 0, 0),
+        hears(20, false, 0, 3, 0),
+        sends(11, false, 0, 2, 0),
+        sends(1, false, 0, 0, 0),
+    ];
+    follow(open(Refresh::Both), &steps).unwrap();
 }

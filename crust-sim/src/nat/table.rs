@@ -173,6 +173,21 @@ impl Table {
         self.settle(None).filter(|&id| self.get(id).is_some_and(|entry| entry.expires <= now))
     }
 
+    /// When the last entry of an internal endpoint by an external one expires. Looks at all entries of the host: only
+    /// a stranger's first packet asks, where what comes in doesn't refresh.
+    pub(crate) fn lives_until(
+        &self,
+        protocol: Protocol,
+        internal: SocketAddr,
+        external: SocketAddr,
+    ) -> Option<Instant> {
+        let of_host = self.hosts.get(&internal.ip())?.iter().filter_map(|&(_, id)| self.get(id));
+        let of_pair = of_host.filter(|entry| {
+            entry.protocol == protocol && entry.internal == internal && entry.external == external
+        });
+        of_pair.map(|entry| entry.expires).max()
+    }
+
     /// The entry that expires first, of all or of one inside host.
     pub(crate) fn first_to_expire(&mut self, host: Option<IpAddr>) -> Option<u32> {
         self.settle(host)
