@@ -158,3 +158,16 @@ fn empty_ones_fill_a_queue_too() {
     net.run_for(Duration::from_secs(1));
     assert_eq!(receive_all(&mut net, b).len(), 100);
 }
+
+#[test]
+fn a_graceful_close_sends_first_what_waits() {
+    let mut net = Net::new(7);
+    let [a, b] = pair(&mut net, |_, _| {});
+    // More than the first window.
+    for i in 0..100u64 {
+        net.session(a.0, a.1).send_datagram(&i.to_be_bytes().repeat(125)).expect("not too large");
+    }
+    net.session(a.0, a.1).finish_and_close(1, b"that was all");
+    net.run_until("the peer hears", |net| net.closed(b.0, b.1).is_some());
+    assert_eq!(receive_all(&mut net, b).len(), 100);
+}
