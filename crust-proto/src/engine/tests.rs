@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::{Dir, Priority, SecretKey};
+use crate::{CloseReason, Dir, Misbehaviour, Priority, SecretKey};
 
 struct Node {
     engine: Engine,
@@ -10,10 +10,15 @@ struct Node {
 }
 
 fn node(n: u8) -> Node {
+    node_with(n, |_| {})
+}
+
+fn node_with(n: u8, change: impl FnOnce(&mut Config)) -> Node {
     let network = Network::new("test", None).unwrap();
     let mut config = Config::new(SecretKey::from_entropy([n; 32]), network, crate::crypto::pure::pure());
     let addr: SocketAddr = ([10, 0, 0, n], 1000).into();
     config.listen = vec![addr];
+    change(&mut config);
     let wall = UnixTime::from_millis(1_800_000_000_000);
     let mut engine = Engine::new(config, Seed::new([n; 32]), Instant::ZERO, wall);
     let Some(Command::BindUdp { socket, local }) = engine.poll_command() else { panic!("no bind") };
@@ -188,13 +193,32 @@ fn a_hello_of_another_version_is_dropped_before_anything_else_of_it_is_looked_at
 #[test]
 fn heads_are_masked_with_what_the_receivers_machine_is_good_at() {
     for (aes, kind) in [(true, MaskKind::Aes256), (false, MaskKind::ChaCha20)] {
-        let network = Network::new("test", None).unwrap();
-        let key = SecretKey::from_entropy([1; 32]);
-        let mut config = Config::new(key, network, crate::crypto::pure::pure());
-        config.hardware.aes = aes;
-        let wall = UnixTime::from_millis(1_800_000_000_000);
-        let engine = Engine::new(config, Seed::new([1; 32]), Instant::ZERO, wall);
+        let engine = node_with(1, |config| config.hardware.aes = aes).engine;
         assert_eq!(engine.receive_mask.kind(), kind);
         assert_eq!(engine.params(0, 0, None, false).addressing.mask, kind, "and the peer is told");
+    }
+}
+
+/// Not even our own engine can be made to do it from outside: the limit is checked there before.
+#[test]
+fn whoever_sends_a_larger_datagram_than_the_peer_takes_has_broken_the_protocol() {
+    for (len, breaks) in [(100, false), (101, true)] {
+        let mut nodes = [node(1), node_with(2, |config| config.transport.max_datagram = 100)];
+        let mut now = Instant::ZERO;
+        let target = Target::from((nodes[1].engine.peer_id(), nodes[1].addr));
+        nodes[0].engine.connect(target, now).unwrap();
+        run(&mut nodes, &mut now, Duration::from_secs(5), |n, _| n.iter().all(|n| connected(n).is_some()));
+        let ids = nodes.each_ref().map(|n| connected(n).expect("connected"));
+        nodes[0].engine.with_session(slots::slot_of(ids[0]), |s| s.datagrams().send(&vec![7; len]));
+        run(&mut nodes, &mut now, Duration::from_secs(5), |_, _| false);
+        let [a, b] = [0, 1].map(|i| nodes[i].engine.session(ids[i]).unwrap().close_reason().cloned());
+        if breaks {
+            assert_eq!(b, Some(CloseReason::PeerMisbehaved(Misbehaviour::DatagramTooLarge)));
+            assert!(matches!(a, Some(CloseReason::Protocol { .. })), "{a:?}");
+        } else {
+            assert_eq!((a, b), (None, None));
+            let received = nodes[1].engine.session_mut(ids[1], now).unwrap().recv_datagram();
+            assert_eq!(received.map(|data| data.len()), Some(len));
+        }
     }
 }

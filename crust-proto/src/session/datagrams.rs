@@ -129,4 +129,20 @@ mod tests {
         while datagrams.receive().is_some() {}
         assert!(datagrams.incoming.items.capacity() <= KEPT);
     }
+
+    #[test]
+    fn one_that_must_wait_for_the_next_packet_waits_and_one_that_fits_none_any_more_holds_nobody_up() {
+        let mut datagrams = Datagrams::new(1 << 20);
+        datagrams.send(&[1; 400]);
+        assert!(!datagrams.write_frames(&mut Writer::new(&mut [0; 100]), 500));
+        assert!(datagrams.wants_to_send());
+        assert!(datagrams.write_frames(&mut Writer::new(&mut [0; 500]), 500));
+        datagrams.send(&[2; 600]);
+        datagrams.send(&[3; 400]);
+        let mut packet = [0; 500];
+        assert!(datagrams.write_frames(&mut Writer::new(&mut packet), 500));
+        assert!(packet.contains(&3) && !packet.contains(&2));
+        assert!(!datagrams.wants_to_send());
+        assert_eq!(datagrams.dropped(), (1, 0));
+    }
 }

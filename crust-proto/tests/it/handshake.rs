@@ -192,6 +192,25 @@ fn where_both_open_at_once_and_hear_each_other_the_lower_ids_initiation_wins() {
     });
 }
 
+/// The higher id's hello is overtaken by its answer to the lower one's, and nothing else of it has come yet.
+#[test]
+fn a_hello_that_has_lost_the_tie_already_is_not_answered() {
+    let mut net = Net::new(33);
+    let (lower, higher) = net.add_two();
+    net.link(higher, lower).latency = Duration::from_millis(100);
+    let second = net.dial_id(higher, lower);
+    net.run_for(Duration::from_millis(1));
+    net.link(higher, lower).latency = Duration::from_millis(10);
+    let first = net.dial_id(lower, higher);
+    let at_lower = net.finish(lower, first).expect("a session");
+    net.link(higher, lower).latency = Duration::from_millis(200);
+    net.finish(higher, second).expect("the same");
+    assert_eq!(net.nodes[lower].engine.session(at_lower).map(|s| s.side()), Some(Side::Initiator));
+    assert_one_session(&mut net, lower, higher);
+    let stats = net.nodes[lower].engine.stats();
+    assert_eq!((stats.hellos_answered, stats.dropped.of(Dropped::Unwanted)), (0, 1));
+}
+
 /// The higher id is behind a firewall that lets in only who was sent to, or the lower one is; whichever hello
 /// passes first, both may win.
 #[test]
