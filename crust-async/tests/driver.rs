@@ -2,6 +2,10 @@
 
 mod world;
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use crust_async::proto::Duration;
 use crust_async::{CloseReason, ConnectError, Runtime};
 use world::{Clock, World};
@@ -93,7 +97,9 @@ fn of_more_connections_than_wait_to_be_accepted_the_last_is_refused() {
 
         // All others still wait, in the order in which they came.
         for (node, connection) in &waiting {
-            let accepted = server.accept().await.unwrap();
+            let mut accepting = pin!(server.accept());
+            let accepted = poll_fn(|cx| Poll::Ready(accepting.as_mut().poll(cx))).await;
+            let Poll::Ready(Some(accepted)) = accepted else { panic!("not all of them waited") };
             assert_eq!(accepted.peer_id(), node.peer_id());
             assert_eq!((connection.close_reason(), accepted.close_reason()), (None, None));
         }
