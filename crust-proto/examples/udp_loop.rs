@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a driver is where the world begins")]
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,32 +39,31 @@ impl Driver {
     /// One turn: do what the engine asks, hand over its events, wait for a datagram or its timeout.
     fn turn(&mut self, on_event: impl FnMut(&mut Engine, Event, Instant)) -> Result<(), Box<dyn Error>> {
         self.drain(on_event)?;
+        // No longer than this, since the other node has its turn in the same thread.
         let longest = Duration::from_millis(10);
         let wait = match self.engine.poll_timeout() {
             Some((at, _why)) => at.saturating_since(self.now()).min(longest),
             None => longest,
         };
-        if let Some((id, socket)) = &self.socket {
-            // Zero would mean for ever.
-            socket.set_read_timeout(Some(wait.max(Duration::from_micros(1))))?;
-            match socket.recv_from(&mut self.buf) {
-                Ok((len, from)) => {
-                    let data = &mut self.buf[..len];
-                    let now = Instant::ZERO + self.epoch.elapsed();
-                    let input =
-                        Input::Datagrams { socket: *id, from, to: None, ecn: None, segment: len, data };
-                    self.engine.handle_input(input, now);
-                }
-                Err(e)
-                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
-                Err(e) => return Err(e.into()),
+        let (id, socket) = self.socket.as_ref().ok_or("there is no socket")?;
+        // Zero would mean for ever.
+        socket.set_read_timeout(Some(wait.max(Duration::from_micros(1))))?;
+        match socket.recv_from(&mut self.buf) {
+            Ok((len, from)) => {
+                let now = Instant::ZERO + self.epoch.elapsed();
+                let data = &mut self.buf[..len];
+                let input = Input::Datagrams { socket: *id, from, to: None, ecn: None, segment: len, data };
+                self.engine.handle_input(input, now);
             }
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(e) => return Err(e.into()),
         }
         let now = self.now();
         self.engine.handle_input(Input::Timeout, now);
         Ok(())
     }
 
+    /// Polls everything until nothing more comes: what the application does in answer to an event makes more to send.
     fn drain(&mut self, mut on_event: impl FnMut(&mut Engine, Event, Instant)) -> Result<(), Box<dyn Error>> {
         loop {
             let now = self.now();

@@ -74,15 +74,17 @@ pub struct TransportConfig {
     pub max_datagram: usize,
     /// How many bytes of unreliable datagrams wait in either direction before the oldest is dropped.
     pub datagram_buffer: usize,
-    /// A session ends when nothing was heard for so long. The lower of both sides' counts.
+    /// A session ends when nothing was heard for so long, 100 ms or more. The lower of both sides' counts.
     pub idle_timeout: Duration,
     /// Something is sent after so long a silence, so that NAT mappings live. `None`: never.
     pub keep_alive: Option<Duration>,
-    /// How long a graceful close waits for what was written to be acknowledged.
+    /// How long a graceful close waits for what was written to be acknowledged, from the last time that some of it
+    /// was: a slow line takes as long as it takes, a dead one no longer than this.
     pub linger: Duration,
-    /// How long an acknowledgement is held back at most (RFC 9000 §13.2.1).
+    /// How long an acknowledgement is held back at most (RFC 9000 §13.2.1); below 16.384 s.
     pub max_ack_delay: Duration,
-    /// The size of UDP payloads, in bytes, at least 1,200 (RFC 9000 §14).
+    /// The size of UDP payloads, in bytes, from 1,200 (RFC 9000 §14) to 65,507. Like everything here that has bounds
+    /// it counts as the nearest of them where it is beyond.
     pub datagram_size: u16,
     /// How many sessions there may be in all.
     pub max_sessions: usize,
@@ -103,6 +105,24 @@ impl Config {
             handshake: HandshakeConfig::default(),
             transport: TransportConfig::default(),
         }
+    }
+}
+
+/// The shortest idle timeout there is.
+pub(crate) const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
+/// The longest delay of acknowledgements that can be told (RFC 9000 §18.2).
+const MAX_ACK_DELAY: Duration = Duration::from_millis((1 << 14) - 1);
+/// The smallest and the largest UDP payload that a session can work with (RFC 9000 §14; IPv4's total length).
+const DATAGRAM_SIZES: core::ops::RangeInclusive<u16> = 1200..=65_507;
+
+impl TransportConfig {
+    /// The same, with what is out of its bounds at the nearest bound.
+    pub(crate) fn in_bounds(&self) -> Self {
+        let mut config = self.clone();
+        config.datagram_size = config.datagram_size.clamp(*DATAGRAM_SIZES.start(), *DATAGRAM_SIZES.end());
+        config.max_ack_delay = config.max_ack_delay.min(MAX_ACK_DELAY);
+        config.idle_timeout = config.idle_timeout.max(MIN_IDLE_TIMEOUT);
+        config
     }
 }
 

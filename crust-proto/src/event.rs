@@ -70,7 +70,8 @@ pub enum Event {
         /// The session that serves it (announced by [`Event::Connected`] before), or why there is none.
         result: Result<SessionId, ConnectError>,
     },
-    /// A session ended. What it had received can be read until [`release`](crate::Engine::release).
+    /// A session ended. What it had received can be read until [`release`](crate::Engine::release), which is due for
+    /// each.
     Closed {
         /// Which.
         session: SessionId,
@@ -255,7 +256,8 @@ pub enum ConnectError {
     /// As many attempts are under way as the configuration allows.
     #[error("too many attempts to connect are under way; wait for one to end")]
     TooManyAttempts,
-    /// Somebody else answered at every address that answered.
+    /// Somebody else answered at every address. (Where others are silent it is [`ConnectError::NoAnswer`], which
+    /// names those that are somebody else's.)
     #[error("another peer answers at {}; the address in the contact is out of date", Addresses(.0))]
     NotMe(NoAnswer),
     /// Nobody answered.
@@ -331,7 +333,11 @@ impl fmt::Display for Addresses<'_> {
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no answer from {} in {:.1} s", Addresses(self), self.waited.as_secs_f32())?;
+        let millis = self.waited.as_millis();
+        write!(f, "no answer from {} in {}.{} s", Addresses(self), millis / 1000, millis % 1000 / 100)?;
+        for tried in self.tried.iter().filter(|t| t.outcome == TriedOutcome::NotMe) {
+            write!(f, "; another peer answers at {}", tried.address)?;
+        }
         let unsendable =
             self.tried.iter().filter(|t| matches!(t.outcome, TriedOutcome::Unsendable(_))).count();
         if unsendable > 0 {

@@ -72,6 +72,10 @@ pub trait AeadKey: Send + Sync {
     fn seal(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN];
 
     /// Decrypts `data` in place. On failure the content of `data` is unspecified.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] where the tag does not fit; the data is worthless then.
     fn open(
         &self,
         nonce: &[u8; NONCE_LEN],

@@ -209,14 +209,14 @@ impl Handshake {
     ///
     /// # Errors
     /// [`NoiseError::OutOfTurn`] changes nothing; every other error kills the handshake.
-    pub fn read_message(&mut self, message: &[u8]) -> Result<Vec<u8>, NoiseError> {
+    pub fn read_message(&mut self, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, NoiseError> {
         let tokens = self.turn(Role::Responder)?;
         self.dead = true;
         let overhead = Self::overhead(self.pattern, self.done);
         if !(overhead..=MAX_MESSAGE_LEN).contains(&message.len()) {
             return Err(NoiseError::Malformed);
         }
-        let payload = self.read_tokens(tokens, message)?;
+        let payload = Zeroizing::new(self.read_tokens(tokens, message)?);
         self.dead = false;
         self.done += 1;
         Ok(payload)

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::attempt::{Attempt, Candidate, Purpose, Stage};
 use super::slots::Slot;
-use super::{Engine, Timer};
+use super::{Engine, PAYLOAD_ROOM, Timer};
 use crate::crypto::noise::{Pattern, Role};
 use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId};
 use crate::handshake::envelope::{HelloKey, HelloKind};
@@ -46,6 +48,11 @@ impl From<&Contact> for Target {
 
 impl Engine {
     /// Connects to the owner of a contact, after checking that it is of our network, not our own, and not expired.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::OtherNetwork`], [`ConnectError::Oneself`] or [`ConnectError::Expired`], by the contact; and those of
+    /// [`connect`](Self::connect).
     pub fn connect_contact(&mut self, contact: &Contact, now: Instant) -> Result<AttemptId, ConnectError> {
         contact.check(&self.config.network, &self.peer_id(), self.wall_now(now)).map_err(
             |error| match error {
@@ -59,6 +66,11 @@ impl Engine {
 
     /// Connects to a peer, or to whoever lives at an address. [`Event::Attempt`] tells how it ended; where a
     /// session with that peer is open already, it is the answer.
+    ///
+    /// # Errors
+    ///
+    /// At once: [`ConnectError::Oneself`], [`ConnectError::NoAddress`], [`ConnectError::TooManyAttempts`]. All others come
+    /// with the event.
     pub fn connect(&mut self, target: Target, now: Instant) -> Result<AttemptId, ConnectError> {
         if target.peer == Some(self.peer_id()) {
             return Err(ConnectError::Oneself);
@@ -208,7 +220,7 @@ impl Engine {
             Purpose::Revival(session) => self.slots.session(session).map(|s| *s.token()),
             Purpose::Application => None,
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         let (pattern, kind) = match attempt.peer {
             Some(_) => (Pattern::IkPsk2, HelloKind::InitiateKnown),
             None => (Pattern::XxPsk3, HelloKind::InitiateUnknown),

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::attempt::HalfXx;
 use super::reply::Met;
 use super::slots::{Slot, slot_of};
-use super::{Dropped, Engine, Timer};
+use super::{Dropped, Engine, PAYLOAD_ROOM, Timer};
 use crate::Instant;
 use crate::crypto::hash::hash;
 use crate::crypto::noise::{Pattern, Role};
@@ -220,7 +222,7 @@ impl Engine {
                 slot
             }
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         self.params(slot, check, None, live).encode(&mut payload);
         let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();
@@ -297,7 +299,7 @@ impl Engine {
         let Some(slot) = self.slots.take(check, Slot::Reserved) else {
             return self.drop_as(Dropped::Full);
         };
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         self.params(slot, check, None, false).encode(&mut payload);
         let armed = noise.set_ephemeral(&self.ephemeral(&payload, now));
         let mut response = Vec::new();

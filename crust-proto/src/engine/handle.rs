@@ -95,6 +95,10 @@ impl Engine {
 
 impl SessionMut<'_> {
     /// Opens a stream; `None` until the peer allows more ([`Event::StreamsAvailable`](crate::Event::StreamsAvailable)).
+    ///
+    /// # Errors
+    ///
+    /// [`SessionClosed`].
     pub fn open(&mut self, dir: Dir) -> Result<Option<StreamId>, SessionClosed> {
         self.writing()?;
         Ok(self.change(|s| s.streams().open(dir)).flatten())
@@ -106,6 +110,10 @@ impl SessionMut<'_> {
     }
 
     /// Writes to a stream; returns how many bytes were taken, at least one unless `data` is empty.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteStreamError::Stream`] where the stream takes nothing now (blocked) or any more; [`WriteStreamError::Closed`].
     pub fn write(&mut self, stream: StreamId, data: &[u8]) -> Result<usize, WriteStreamError> {
         self.writing()?;
         let result = self.change(|s| s.streams().write(stream, data)).ok_or(SessionClosed)?;
@@ -113,6 +121,10 @@ impl SessionMut<'_> {
     }
 
     /// Ends a stream behind what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteStreamError::Stream`] where the stream has ended already; [`WriteStreamError::Closed`].
     pub fn finish(&mut self, stream: StreamId) -> Result<(), WriteStreamError> {
         self.writing()?;
         let result = self.change(|s| s.streams().finish(stream)).ok_or(SessionClosed)?;
@@ -120,6 +132,10 @@ impl SessionMut<'_> {
     }
 
     /// Abandons the sending half of a stream: what was not delivered yet is dropped, the peer reads `code`.
+    ///
+    /// # Errors
+    ///
+    /// [`AbandonStreamError::Stream`] where there is nothing to abandon; [`AbandonStreamError::Closed`].
     pub fn reset(&mut self, stream: StreamId, code: u64) -> Result<(), AbandonStreamError> {
         self.writing()?;
         let result = self.change(|s| s.streams().reset(stream, code)).ok_or(SessionClosed)?;
@@ -132,6 +148,11 @@ impl SessionMut<'_> {
     }
 
     /// Reads from a stream. `Ok(0)` with a non-empty `buf` is its end.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadStreamError::Stream`]: nothing has arrived (blocked), the peer reset the stream, or there is none of that name;
+    /// [`ReadStreamError::Closed`] once all that had arrived was read.
     pub fn read(&mut self, stream: StreamId, buf: &mut [u8]) -> Result<usize, ReadStreamError> {
         match self.change(|s| s.streams().read(stream, buf)).ok_or(SessionClosed)? {
             Err(ReadError::Blocked) if self.is_closed() => Err(SessionClosed.into()),
@@ -140,6 +161,10 @@ impl SessionMut<'_> {
     }
 
     /// Wants no more of a stream: what is unread is dropped, the peer's application hears `code`.
+    ///
+    /// # Errors
+    ///
+    /// [`AbandonStreamError::Stream`] where there is nothing to stop; [`AbandonStreamError::Closed`].
     pub fn stop(&mut self, stream: StreamId, code: u64) -> Result<(), AbandonStreamError> {
         let result = self.change(|s| s.streams().stop(stream, code)).ok_or(SessionClosed)?;
         Ok(result?)
@@ -147,6 +172,11 @@ impl SessionMut<'_> {
 
     /// Queues a message. With `notify`, [`Event::MessageAcked`](crate::Event::MessageAcked) follows once the peer's
     /// crust has all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendMessageFailure::Message`]: it is too large, or the queue is full; nothing of it was taken then.
+    /// [`SendMessageFailure::Closed`].
     pub fn send_message(
         &mut self,
         priority: Priority,
@@ -170,6 +200,10 @@ impl SessionMut<'_> {
     }
 
     /// Sends an unreliable datagram: soon or never. Where the queue is full its oldest is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`SendDatagramError::TooLarge`], [`SendDatagramError::Unsupported`], [`SendDatagramError::Closed`].
     pub fn send_datagram(&mut self, data: &[u8]) -> Result<(), SendDatagramError> {
         self.writing()?;
         let limit = self.max_datagram().ok_or(SendDatagramError::Unsupported)?;
@@ -202,7 +236,8 @@ impl SessionMut<'_> {
         self.change(|s| s.close(code, reason, now));
     }
 
-    /// Closes once everything that was written is delivered, or [`linger`](crate::TransportConfig::linger) is over.
+    /// Closes once everything that was written is delivered, or nothing of it was for
+    /// [`linger`](crate::TransportConfig::linger).
     pub fn finish_and_close(&mut self, code: u64, reason: &[u8]) {
         let now = self.now;
         self.change(|s| s.finish_and_close(code, reason, now));
@@ -228,9 +263,11 @@ impl SessionMut<'_> {
             self.engine.after(slot, self.now);
             return Some(result);
         }
-        let session = self.engine.ended.get_mut(&self.id)?;
-        let result = change(session);
-        self.engine.eventful.push_back(self.id);
+        let entry = self.engine.ended.get_mut(&self.id)?;
+        let result = change(&mut entry.session);
+        if !core::mem::replace(&mut entry.eventful, true) {
+            self.engine.eventful.push_back(self.id);
+        }
         Some(result)
     }
 }

@@ -134,7 +134,8 @@ impl Engine {
         }
         if let (HelloKind::InitiateUnknown | HelloKind::WhoIs, Some(mac)) = (kind, datagram.last_chunk()) {
             // Should it be sent back to us some day, it was taken before.
-            self.replay.remember(head.wall, *mac, now);
+            // Its time may be the peer's, and far ahead: what the filter learns of time is ours.
+            self.replay.remember(head.wall.min(wall), *mac, now);
         }
         candidate.sent += 1;
         let remote = candidate.address;

@@ -17,6 +17,9 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 /// How often in a row a socket that died is opened again without anything having arrived on it.
 const MAX_DEATHS: u32 = 4;
 
+/// How many sessions that are over wait to be released; beyond this the oldest is forgotten.
+const MAX_ENDED: usize = 1024;
+
 /// How many handshakes of one peer may be unconfirmed at once.
 const MAX_UNCONFIRMED: usize = 4;
 
@@ -30,6 +33,9 @@ pub(super) fn session_token(handshake_hash: &[u8; 32]) -> SessionToken {
 
 impl Engine {
     /// Forgets a session: the application will not ask for it again. One that is still open is closed with code 0.
+    ///
+    /// Call it for each session that has [ended](Event::Closed), once all that had arrived was read: until then the
+    /// engine keeps it. (1,024 of them at most, the latest.)
     pub fn release(&mut self, id: SessionId, now: Instant) {
         if self.ended.remove(&id).is_some() {
             return;
@@ -265,7 +271,11 @@ impl Engine {
         let id = entry.session.id();
         if entry.announced {
             if !entry.released {
-                self.ended.insert(id, Box::new(entry.session));
+                self.ended.insert(id, entry);
+                if self.ended.len() > MAX_ENDED {
+                    // The oldest has the lowest name.
+                    self.ended.pop_first();
+                }
             }
             return;
         }

@@ -36,7 +36,7 @@ pub use self::handle::{
     AbandonStreamError, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut,
     WriteStreamError,
 };
-use self::slots::Slots;
+use self::slots::{Entry, Slots};
 pub use self::stats::{Dropped, EngineStats};
 use crate::config::{Config, TransportConfig};
 use crate::crypto::cookie::CookieJar;
@@ -57,6 +57,9 @@ use crate::{Duration, Instant, UnixTime};
 
 /// Hellos and replies that wait to be sent; beyond this the oldest is dropped (they are repeated anyway).
 const MAX_OUTBOX: usize = 256;
+
+/// Room for what is told in a handshake, so that it never moves in memory and leaves nothing behind.
+const PAYLOAD_ROOM: usize = 512;
 
 /// No batch of datagrams is longer: what one UDP datagram may hold bounds what one GSO send may.
 const MAX_BATCH: usize = 65_507;
@@ -100,7 +103,7 @@ pub struct Engine {
     /// The latest session with each peer that is being closed.
     closing: BTreeMap<PeerId, SessionId>,
     /// Sessions that are over, until the application releases them.
-    ended: BTreeMap<SessionId, Box<Session>>,
+    ended: BTreeMap<SessionId, Box<Entry>>,
     ready: VecDeque<u32>,
     timers: BTreeSet<(Instant, Timer)>,
     events: VecDeque<Event>,
@@ -159,7 +162,7 @@ impl Engine {
         let receive_kind = if config.hardware.aes { MaskKind::Aes256 } else { MaskKind::ChaCha20 };
         let me = config.secret_key.peer_id();
         let mut engine = Self {
-            transport: Arc::new(config.transport.clone()),
+            transport: Arc::new(config.transport.in_bounds()),
             receive_mask: MaskKey::new(receive_kind, &receive_key),
             receive_key,
             receive_kind,
@@ -253,6 +256,15 @@ impl Engine {
         self.bind_after(local, 0)
     }
 
+    /// Closes a UDP socket. Sessions that use it move to another, as they do when one dies.
+    pub fn unbind(&mut self, socket: SocketId, now: Instant) {
+        if self.sockets.remove(&socket).is_some() {
+            self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+            self.commands.push_back(Command::CloseSocket { socket });
+            self.leave_dead_sockets(now);
+        }
+    }
+
     fn bind_after(&mut self, local: SocketAddr, deaths: u32) -> SocketId {
         let socket = SocketId(self.next_socket);
         self.next_socket += 1;
@@ -271,7 +283,7 @@ impl Engine {
 
     /// The session of that name, open or ended but not released.
     pub fn session(&self, id: SessionId) -> Option<&Session> {
-        self.slots.session(id).or_else(|| self.ended.get(&id).map(|s| &**s))
+        self.slots.session(id).or_else(|| self.ended.get(&id).map(|e| &e.session))
     }
 
     /// All sessions that are neither over nor still being made.
@@ -390,17 +402,15 @@ impl Engine {
             return Some(event);
         }
         while let Some(&id) = self.eventful.front() {
-            let session = match self.slots.entry_mut(slots::slot_of(id)).filter(|e| e.session.id() == id) {
-                Some(entry) => Some(&mut entry.session),
-                None => self.ended.get_mut(&id).map(|s| &mut **s),
-            };
-            if let Some(event) = session.and_then(Session::poll_event) {
+            let open = self.slots.entry_mut(slots::slot_of(id)).filter(|e| e.session.id() == id);
+            let mut entry = open.or_else(|| self.ended.get_mut(&id).map(|e| &mut **e));
+            if let Some(event) = entry.as_mut().and_then(|e| e.session.poll_event()) {
                 return Some(event);
             }
-            self.eventful.pop_front();
-            if let Some(entry) = self.slots.entry_mut(slots::slot_of(id)).filter(|e| e.session.id() == id) {
+            if let Some(entry) = entry {
                 entry.eventful = false;
             }
+            self.eventful.pop_front();
         }
         None
     }

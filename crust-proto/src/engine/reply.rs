@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::attempt::{Copy, Purpose, Stage};
 use super::slots::Entry;
-use super::{Dropped, Engine};
+use super::{Dropped, Engine, PAYLOAD_ROOM};
 use crate::crypto::noise::{Handshake, HandshakeParams, Pattern, Role};
 use crate::event::{AttemptId, ConnectError, SessionId};
 use crate::handshake::envelope::{HelloKey, HelloKind, ReplyKind, ReplyTag};
@@ -179,7 +179,7 @@ impl Engine {
             self.merge_attempts(id, other, route.remote, now);
             return Some(());
         }
-        let mut payload = Vec::new();
+        let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
         self.params(slot, check, None, false).encode(&mut payload);
         let mut content = Vec::new();
         content.extend_from_slice(&params.addressing.slot.to_be_bytes());

@@ -152,3 +152,49 @@ fn a_session_that_has_gone_quiet_gives_its_spare_memory_back_on_both_sides() {
     let idle = [memory(&mut nodes, 0), memory(&mut nodes, 1)];
     assert!(idle.iter().all(|bytes| *bytes < 4096), "{busy:?} became {idle:?}");
 }
+
+#[test]
+fn a_hello_of_another_version_is_dropped_before_anything_else_of_it_is_looked_at() {
+    use crate::handshake::envelope::{HelloHead, HelloKind, VERSION};
+
+    for (version, answered) in [(VERSION - 1, 0), (VERSION + 1, 0), (u8::MAX, 0), (VERSION, 1)] {
+        let mut nodes = [node(1), node(2)];
+        let now = Instant::ZERO;
+        let target = Target::from((nodes[1].engine.peer_id(), nodes[1].addr));
+        nodes[0].engine.connect(target, now).unwrap();
+        // Genuine but for its version.
+        let content = nodes[0].engine.attempts.values().next().unwrap().content.clone();
+        let wall = nodes[0].engine.wall_now(now);
+        let from = nodes[0].addr;
+        let engine = &mut nodes[1].engine;
+        let head = HelloHead { kind: HelloKind::InitiateKnown, version, wall };
+        let mut hello = Vec::new();
+        let provider = engine.config.provider.clone();
+        let key = engine.hello_known.clone();
+        key.seal_hello(&*provider, head, [3; 16], [4; 16], &content, 900, &mut hello).unwrap();
+        let segment = hello.len();
+        let input =
+            Input::Datagrams { socket: SocketId(0), from, to: None, ecn: None, segment, data: &mut hello };
+        engine.handle_input(input, now);
+        let stats = engine.stats();
+        let (dropped, version_dropped) = (stats.dropped.total(), stats.dropped.of(Dropped::Version));
+        assert_eq!((dropped, version_dropped), (1 - answered, 1 - answered), "version {version}");
+        assert_eq!(stats.hellos_answered, answered, "version {version}");
+        let mut buf = vec![0; 65536];
+        assert_eq!(engine.poll_transmit(now, &mut buf, 8).is_some(), answered == 1, "version {version}");
+    }
+}
+
+#[test]
+fn heads_are_masked_with_what_the_receivers_machine_is_good_at() {
+    for (aes, kind) in [(true, MaskKind::Aes256), (false, MaskKind::ChaCha20)] {
+        let network = Network::new("test", None).unwrap();
+        let key = SecretKey::from_entropy([1; 32]);
+        let mut config = Config::new(key, network, crate::crypto::pure::pure());
+        config.hardware.aes = aes;
+        let wall = UnixTime::from_millis(1_800_000_000_000);
+        let engine = Engine::new(config, Seed::new([1; 32]), Instant::ZERO, wall);
+        assert_eq!(engine.receive_mask.kind(), kind);
+        assert_eq!(engine.params(0, 0, None, false).addressing.mask, kind, "and the peer is told");
+    }
+}

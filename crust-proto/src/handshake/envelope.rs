@@ -158,6 +158,10 @@ impl HelloKey {
     }
 
     /// Seals a hello into `out`, padded to `len` bytes in all (or as long as its content needs).
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where the content does not fit the length.
     #[allow(clippy::too_many_arguments, reason = "one for each field of the format")]
     pub fn seal_hello(
         &self,
@@ -211,6 +215,10 @@ impl HelloKey {
     }
 
     /// Opens a hello whose head [`peek`](Self::peek) recognised, in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where it is too short or does not authenticate.
     pub fn open_hello<'a>(
         &self,
         provider: &dyn CryptoProvider,
@@ -238,6 +246,10 @@ impl HelloKey {
     }
 
     /// Seals a reply to the copy with salt `hello` into `out`, padded to `len` bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where the content does not fit the length.
     #[allow(clippy::too_many_arguments, reason = "one for each field of the format")]
     pub fn seal_reply(
         &self,
@@ -263,6 +275,10 @@ impl HelloKey {
     }
 
     /// Opens the reply to the copy with salt `hello`, in place.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where it is too short or does not authenticate.
     pub fn open_reply<'a>(
         &self,
         provider: &dyn CryptoProvider,

@@ -139,6 +139,10 @@ impl Params {
     }
 
     /// Reads TLVs. Addressing, AEADs and limits must be there; the rest has defaults.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where a value is missing, comes twice or is out of its bounds.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut addressing = None;
         let mut aeads = None;

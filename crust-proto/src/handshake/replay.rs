@@ -51,6 +51,10 @@ impl ReplayFilter {
     }
 
     /// Whether a hello of that time and MAC would be taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`]: why not.
     pub fn check(&self, sent: UnixTime, mac: &[u8; 16], wall: UnixTime) -> Result<(), Stale> {
         if sent.abs_diff(wall) > WINDOW || sent < self.floor {
             return Err(Stale::Time);

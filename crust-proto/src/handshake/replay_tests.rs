@@ -48,6 +48,18 @@ fn what_is_too_old_too_new_or_from_before_the_start_is_not_taken() {
 }
 
 #[test]
+fn a_clock_may_be_four_minutes_and_fifty_seconds_off_and_not_five_minutes_and_ten() {
+    let filter = ReplayFilter::new(START, Instant::ZERO, 10);
+    let wall = START + Duration::from_secs(3600);
+    for (off, fate) in [(290, Ok(())), (310, Err(Stale::Time))] {
+        let off = Duration::from_secs(off);
+        let behind = UnixTime::from_millis(wall.as_millis() - u64::try_from(off.as_millis()).unwrap());
+        assert_eq!(filter.check(behind, &mac(1), wall), fate, "{off:?} behind");
+        assert_eq!(filter.check(wall + off, &mac(1), wall), fate, "{off:?} ahead");
+    }
+}
+
+#[test]
 fn a_flood_costs_old_hellos_not_memory() {
     let mut filter = ReplayFilter::new(START, Instant::ZERO, 100);
     for n in 0..100_000 {

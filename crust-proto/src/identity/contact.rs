@@ -73,6 +73,10 @@ pub struct Introducer {
 impl Introducer {
     /// An introducer. At most [`MAX_INTRODUCER_ADDRESSES`] addresses, best first, all [dialable](is_dialable);
     /// repeated ones are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ContactError`] where there are too many addresses, or one that nobody could dial.
     pub fn new(peer: PeerId, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, ContactError> {
         Ok(Self { peer, addresses: checked_addresses(addresses, MAX_INTRODUCER_ADDRESSES)? })
     }
@@ -96,6 +100,10 @@ impl Contact {
 
     /// With these addresses, best first: at most [`MAX_ADDRESSES`], all [dialable](is_dialable); repeated ones
     /// are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ContactError`] where there are too many, or one that nobody could dial.
     pub fn with_addresses(
         mut self,
         addresses: impl IntoIterator<Item = SocketAddr>,
@@ -105,6 +113,10 @@ impl Contact {
     }
 
     /// With these introducers, best first: at most [`MAX_INTRODUCERS`].
+    ///
+    /// # Errors
+    ///
+    /// [`ContactError`] where there are too many.
     pub fn with_introducers(
         mut self,
         introducers: impl IntoIterator<Item = Introducer>,
@@ -148,6 +160,10 @@ impl Contact {
     }
 
     /// Whether it makes sense to dial this from a node that is `me` on `network`.
+    ///
+    /// # Errors
+    ///
+    /// [`ContactError`]: of another network, our own, or expired.
     pub fn check(&self, network: &Network, me: &PeerId, now: UnixTime) -> Result<(), ContactError> {
         if self.network != network.tag() {
             return Err(ContactError::OtherNetwork { name: network.name().to_owned() });
@@ -186,6 +202,10 @@ impl Contact {
     }
 
     /// Reads the binary form.
+    ///
+    /// # Errors
+    ///
+    /// [`ContactError`]: what is wrong with them.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ContactError> {
         if bytes.len() > MAX_CONTACT_LEN {
             return Err(ContactError::TooLong);

@@ -34,6 +34,10 @@ impl Network {
     ///
     /// The name is 1 to [`MAX_NETWORK_NAME_LEN`] bytes without control characters or space at its ends, and is
     /// compared byte by byte: case and Unicode normalisation matter.
+    ///
+    /// # Errors
+    ///
+    /// [`NetworkNameError`] where the name is empty, too long, or has control characters or space at an end.
     pub fn new(name: impl Into<String>, secret: Option<NetworkSecret>) -> Result<Self, NetworkNameError> {
         let name = name.into();
         if name.is_empty() {
@@ -137,6 +141,10 @@ impl NetworkSecret {
     /// handshake, or sees one contact, can try billions of passphrases a second against it. Take six or more
     /// words drawn at random, or 20 random characters; a saying or a name with digits will not do. Anything
     /// shorter than [`MIN_PASSPHRASE_LEN`] bytes is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`PassphraseError`] where it is too short to be a secret.
     pub fn from_passphrase(passphrase: &str) -> Result<Self, PassphraseError> {
         let passphrase = passphrase.trim();
         if passphrase.len() < MIN_PASSPHRASE_LEN {

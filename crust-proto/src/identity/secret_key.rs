@@ -76,6 +76,10 @@ impl SecretKey {
     ///
     /// One line holds the key; empty lines and lines that begin with `#` are skipped, and line endings may be
     /// those of any system.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`]: what is wrong with the text; it quotes nothing of it.
     pub fn from_key_file(content: &str) -> Result<Self, KeyFileError> {
         // Some editors put a byte order mark first.
         let content = content.strip_prefix('\u{feff}').unwrap_or(content);

@@ -84,21 +84,25 @@ proptest! {
         prop_assert!(file.contains(&key.peer_id().to_string()));
     }
 
+    /// Two secrets whose files are damaged alike have the same error: so it tells nothing of either.
     #[test]
-    fn neither_debug_nor_an_error_shows_any_of_the_secret(bytes in any::<[u8; 32]>(), at in 13usize..71) {
-        let key = SecretKey::from_bytes(bytes);
-        let debug = format!("{key:?}");
-        prop_assert_eq!(&debug, &format!("SecretKey {{ peer: {:?}, .. }}", key.peer_id()));
-        let line = key.to_key_file().lines().last().unwrap().to_owned();
+    fn neither_debug_nor_an_error_shows_any_of_the_secret(
+        bytes in any::<[u8; 32]>(),
+        others in any::<[u8; 32]>(),
+        at in 13usize..71,
+    ) {
+        let keys = [bytes, others].map(SecretKey::from_bytes);
+        for key in &keys {
+            prop_assert_eq!(format!("{key:?}"), format!("SecretKey {{ peer: {:?}, .. }}", key.peer_id()));
+        }
         for typo in ["", "u", "é"] {
-            let mut damaged = line.clone();
-            damaged.replace_range(at..=at, typo);
-            let error = SecretKey::from_key_file(&damaged).unwrap_err();
-            let shown = format!("{error} {error:?}");
-            for piece in damaged.as_bytes()[13..].windows(6) {
-                let piece = core::str::from_utf8(piece).unwrap_or("\0");
-                prop_assert!(!shown.contains(piece), "{} shows {}", shown, piece);
-            }
+            let [shown, other] = keys.each_ref().map(|key| {
+                let mut damaged = key.to_key_file().lines().last().unwrap().to_owned();
+                damaged.replace_range(at..=at, typo);
+                let error = SecretKey::from_key_file(&damaged).unwrap_err();
+                format!("{error} {error:?}")
+            });
+            prop_assert_eq!(shown, other);
         }
     }
 

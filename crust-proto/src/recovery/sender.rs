@@ -170,6 +170,10 @@ impl<T> Recovery<T> {
     /// Takes an acknowledgement of this path's packets, received along any path.
     ///
     /// Adds to `outcome`. On an error, which is the peer's, nothing has changed.
+    ///
+    /// # Errors
+    ///
+    /// [`AckError::NeverSent`] where it acknowledges what was not sent.
     pub fn on_ack(&mut self, now: Instant, ack: &Ack<'_>, outcome: &mut Outcome<T>) -> Result<(), AckError> {
         if ack.largest >= self.next_number {
             return Err(AckError::NeverSent);

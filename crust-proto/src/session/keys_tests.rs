@@ -1,5 +1,15 @@
 use super::*;
+use crate::config::TransportConfig;
+use crate::crypto::mask::MaskKind;
 use crate::crypto::pure::pure;
+use crate::event::{CloseReason, Misbehaviour, SessionId};
+use crate::handshake::params::{Addressing, AeadSet, Params};
+use crate::identity::PeerId;
+use crate::io::SocketId;
+use crate::path::Route;
+use crate::session::{Established, Polled, Session};
+use crate::streams::Side;
+use crate::wire::packet::{self, HEAD_LEN, Head};
 use crate::{Duration, Instant};
 use proptest::prelude::*;
 
@@ -137,4 +147,86 @@ fn a_forged_packet_of_the_next_epoch_moves_nothing() {
     assert!(!ends[0].keys.too_many_forged());
     ends[0].keys.forged = integrity_limit(Aead::ChaCha20Poly1305);
     assert!(ends[0].keys.too_many_forged());
+}
+
+/// Two sessions with each other, the first's address as good as the second's.
+fn sessions() -> [Session; 2] {
+    let (ab, ba) = ([1; 32], [2; 32]);
+    [(Side::Initiator, ab, ba), (Side::Responder, ba, ab)].map(|(side, send, receive)| {
+        let config = Arc::new(TransportConfig::default());
+        let route = Route { socket: SocketId(0), remote: ([10, 0, 0, 1], 7).into(), local: None };
+        let addressing =
+            Addressing { mask: MaskKind::ChaCha20, receive_key: Zeroizing::new([3; 32]), slot: 0, check: 0 };
+        let established = Established {
+            id: SessionId(0),
+            peer: PeerId::from_bytes([4; 32]),
+            side,
+            token: [5; 16],
+            send_secret: Zeroizing::new(send),
+            receive_secret: Zeroizing::new(receive),
+            aead: Aead::Aes256Gcm,
+            params: Params {
+                addressing,
+                aeads: AeadSet { aes_256_gcm: true },
+                limits: config.limits,
+                max_datagram: 65_000,
+                idle_timeout: config.idle_timeout,
+                max_ack_delay: config.max_ack_delay,
+                max_udp_payload: u16::MAX,
+                live_session: None,
+                alive: false,
+            },
+            route,
+            rtt: None,
+        };
+        Session::new(established, true, config, pure(), Instant::ZERO)
+    })
+}
+
+/// Hands over all that one has to send, `damaged` or not. Returns how many packets that was.
+fn deliver(from: &mut Session, to: &mut Session, damaged: bool) -> usize {
+    let mut buf = vec![0; 2000];
+    let mut count = 0;
+    while let Polled::Transmit(transmit) = from.poll_transmit(&mut buf, 1, |_| false, Instant::ZERO) {
+        let packet = &mut buf[..transmit.len];
+        let clear = packet::unmask(packet, &from.mask).unwrap();
+        let body = &mut packet[HEAD_LEN..];
+        body[0] ^= u8::from(damaged);
+        let route = to.route().unwrap();
+        to.handle_packet(Head::decode(&clear), &clear, body, route, None, || [0; 8], Instant::ZERO);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_session_whose_key_is_used_up_ends_and_both_sides_hear_why() {
+    let [mut a, mut b] = sessions();
+    // So far that no update was followed by the peer.
+    a.keys.sealed = confidentiality_limit(Aead::Aes256Gcm) - 2;
+    a.ping();
+    assert_eq!(deliver(&mut a, &mut b, false), 1);
+    assert_eq!((a.close_reason(), b.close_reason()), (None, None), "one packet is left");
+    a.ping();
+    deliver(&mut a, &mut b, false);
+    assert_eq!(a.close_reason(), Some(&CloseReason::KeysUsedUp));
+    assert_eq!(b.close_reason(), Some(&CloseReason::KeysUsedUp));
+    assert!(!a.takes_data() && !b.takes_data());
+}
+
+#[test]
+fn a_session_in_which_too_many_packets_failed_to_authenticate_ends_and_both_sides_hear_why() {
+    let [mut a, mut b] = sessions();
+    b.keys.forged = integrity_limit(Aead::Aes256Gcm) - 2;
+    a.ping();
+    assert_eq!(deliver(&mut a, &mut b, true), 1);
+    assert_eq!(b.close_reason(), None, "one more may fail");
+    a.ping();
+    assert_eq!(deliver(&mut a, &mut b, true), 1);
+    assert_eq!(b.close_reason(), Some(&CloseReason::PeerMisbehaved(Misbehaviour::IntegrityLimit)));
+    deliver(&mut b, &mut a, false);
+    let Some(CloseReason::Protocol { reason, .. }) = a.close_reason() else {
+        panic!("{:?}", a.close_reason())
+    };
+    assert_eq!(&reason[..], Misbehaviour::IntegrityLimit.to_string().as_bytes());
 }

@@ -5,7 +5,8 @@
 //! data, until a packet of the peer opens. Then it is open until
 //!
 //! * the application closes it: at once (CLOSE goes out until the peer confirms it or some tries are spent), or
-//!   gracefully (first everything written is delivered, for as long as [`TransportConfig::linger`]);
+//!   gracefully (first everything written is delivered, for as long as something is within
+//!   [`TransportConfig::linger`]);
 //! * the peer closes it: a while longer the session answers CLOSE with CLOSE, should the answer be lost;
 //! * nothing was heard for the idle timeout; the peer was restarted; the peer broke the protocol.
 //!
@@ -28,7 +29,7 @@ use self::datagrams::Datagrams;
 use self::keys::Keys;
 pub(crate) use self::receive::PacketFate;
 pub(crate) use self::transmit::Polled;
-use crate::config::TransportConfig;
+use crate::config::{MIN_IDLE_TIMEOUT, TransportConfig};
 use crate::crypto::mask::MaskKey;
 use crate::crypto::{Aead, CryptoProvider};
 use crate::event::{CloseReason, Event, Misbehaviour, PROTOCOL_CODES, SessionId};
@@ -57,8 +58,6 @@ const MAX_REASON: usize = 256;
 ///
 /// Longer than an initiator's first packets, lost several times, take to be repeated.
 const HALF_OPEN: Duration = Duration::from_secs(12);
-/// No session gives up sooner, whatever its peer asks for.
-const MIN_IDLE_TIMEOUT: Duration = Duration::from_millis(100);
 /// After so many probe timeouts in a row the peer is asked whether it still has the session.
 const PTOS_BEFORE_REVIVAL: u32 = 3;
 /// How long after one such question the next is asked.

@@ -167,7 +167,12 @@ impl Session {
         let Some(path) = self.paths.iter_mut().find(|p| p.number == ack.path) else { return Ok(()) };
         let mut outcome = core::mem::take(&mut self.outcome);
         let result = path.recovery.on_ack(now, ack, &mut outcome);
-        self.settle(&mut outcome);
+        if self.settle(&mut outcome)
+            && let State::Lingering { until, .. } = &mut self.state
+        {
+            // However slow the line is: what was written arrives.
+            *until = now + self.config.linger;
+        }
         self.outcome = outcome;
         result.map_err(|AckError::NeverSent| Misbehaviour::AckOfUnsent)
     }
@@ -191,11 +196,16 @@ impl Session {
         self.outcome = outcome;
     }
 
-    fn settle(&mut self, outcome: &mut Outcome<Contents>) {
+    /// Acts on what became of packets. Whether something that was written has arrived.
+    fn settle(&mut self, outcome: &mut Outcome<Contents>) -> bool {
+        let mut progress = false;
         for contents in outcome.acked.drain(..) {
             for carried in contents {
                 match carried {
-                    Carried::Streams(sent) => self.streams.on_acked(&sent),
+                    Carried::Streams(sent) => {
+                        self.streams.on_acked(&sent);
+                        progress = true;
+                    }
                     Carried::Ack { path, largest } => {
                         if let Some(path) = self.paths.iter_mut().find(|p| p.number == path) {
                             path.received.on_ack_acked(largest);
@@ -216,6 +226,7 @@ impl Session {
             }
         }
         outcome.clear();
+        progress
     }
 
     fn on_close(&mut self, code: u64, reason: &[u8], now: Instant) {

@@ -42,6 +42,10 @@ impl Streams {
 
     /// Takes as much of `data` as there is room for, and says how much; nothing for nothing. Room is this
     /// side's send buffer: the peer's limits hold back what is sent, not what is written.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]: blocked, stopped by the peer, or no such stream.
     pub fn write(&mut self, id: StreamId, data: &[u8]) -> Result<usize, WriteError> {
         let slot = self.known(id).ok_or(WriteError::Unknown)?;
         let room = self.send_buffer;
@@ -53,6 +57,10 @@ impl Streams {
 
     /// Says that nothing more will be written. A [`Finished`](super::StreamEvent::Finished) follows when the
     /// peer has it all.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`] where the stream has ended already, or there is none.
     pub fn finish(&mut self, id: StreamId) -> Result<(), WriteError> {
         let slot = self.known(id).ok_or(WriteError::Unknown)?;
         let send = self.table.get_mut(slot).and_then(|stream| stream.send.as_mut());
@@ -63,6 +71,10 @@ impl Streams {
 
     /// Abandons what was written (RFC 9000 §3.1): the peer's application is told `code`, and may or may not
     /// have got what was written before. Does nothing where the half is over.
+    ///
+    /// # Errors
+    ///
+    /// [`AbandonError`] where there is nothing to abandon.
     pub fn reset(&mut self, id: StreamId, code: u64) -> Result<(), AbandonError> {
         if code > MAX_VARINT {
             return Err(AbandonError::CodeTooLarge);
@@ -77,6 +89,10 @@ impl Streams {
     }
 
     /// Reads what fits into `buf`, and says how much. 0, where `buf` has room, is the end.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]: blocked, reset by the peer, or no such stream.
     pub fn read(&mut self, id: StreamId, buf: &mut [u8]) -> Result<usize, ReadError> {
         let slot = self.known(id).ok_or(ReadError::Unknown)?;
         let recv = self.table.get_mut(slot).and_then(|stream| stream.recv.as_mut());
@@ -91,6 +107,10 @@ impl Streams {
 
     /// Asks the peer to send no more (RFC 9000 §3.5), and drops what has come. Does nothing where the half is
     /// over.
+    ///
+    /// # Errors
+    ///
+    /// [`AbandonError`] where there is nothing to stop.
     pub fn stop(&mut self, id: StreamId, code: u64) -> Result<(), AbandonError> {
         if code > MAX_VARINT {
             return Err(AbandonError::CodeTooLarge);
@@ -119,6 +139,10 @@ impl Streams {
 
     /// Sends a message. With `notify`, a [`MessageAcked`](super::StreamEvent::MessageAcked) follows when the
     /// peer's crust has all of it.
+    ///
+    /// # Errors
+    ///
+    /// [`SendMessageError`]: too large for the peer, or the queue is full; nothing was taken then.
     pub fn send_message(
         &mut self,
         priority: Priority,

@@ -18,6 +18,10 @@ impl Streams {
     /// business, and ignored.
     ///
     /// After a [`Violation`] the session ends; nothing here panics if it goes on nevertheless.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]: the rule that the peer broke.
     pub fn on_frame(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
         match *frame {
             Frame::Stream(ref frame) => self.on_stream(frame)?,

@@ -46,6 +46,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `n` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn bytes(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.rest.split_at_checked(n).ok_or(Malformed)?;
         self.rest = rest;
@@ -53,6 +57,10 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `N` bytes as an array.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed)?;
         self.rest = rest;
@@ -65,26 +73,46 @@ impl<'a> Reader<'a> {
     }
 
     /// One byte.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         self.array::<1>().map(|[b]| b)
     }
 
     /// Two bytes, big-endian.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn u16(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_be_bytes)
     }
 
     /// Four bytes, big-endian.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// Eight bytes, big-endian.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn u64(&mut self) -> Result<u64, Malformed> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// A variable-length integer (RFC 9000 §16).
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn varint(&mut self) -> Result<u64, Malformed> {
         let first = *self.rest.first().ok_or(Malformed)?;
         let len = 1usize << (first >> 6);
@@ -97,11 +125,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A variable-length integer that must fit a `usize`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left, or it is more than this machine can count.
     pub fn varint_usize(&mut self) -> Result<usize, Malformed> {
         usize::try_from(self.varint()?).map_err(|_| Malformed)
     }
 
     /// A variable-length integer's worth of bytes: length, then content.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where fewer bytes are left.
     pub fn prefixed(&mut self) -> Result<&'a [u8], Malformed> {
         let len = self.varint_usize()?;
         self.bytes(len)
@@ -204,6 +240,10 @@ impl<'a> Writer<'a> {
     }
 
     /// The bytes written, unless something did not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where something did not fit.
     pub fn finish(self) -> Result<usize, Malformed> {
         if self.overflow { Err(Malformed) } else { Ok(self.at) }
     }

@@ -130,6 +130,10 @@ impl<'a> Ack<'a> {
         })
     }
 
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where the bytes are no frame.
     fn decode(reader: &mut Reader<'a>, with_ecn: bool) -> Result<Self, Malformed> {
         let path = u32::try_from(reader.varint()?).map_err(|_| Malformed)?;
         let largest = reader.varint()?;
@@ -214,6 +218,10 @@ impl<'a> Ack<'a> {
 
 impl<'a> Frame<'a> {
     /// Reads the next frame. A run of padding comes as one.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where the bytes are no frame.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let kind = reader.varint()?;
         Ok(match kind {

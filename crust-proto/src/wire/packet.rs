@@ -74,6 +74,10 @@ impl Head {
 
 /// The first 16 bytes of `datagram`, unmasked with `key`; the datagram itself is left as it is, so that
 /// another key can be tried.
+///
+/// # Errors
+///
+/// [`Malformed`] where it is too short to be a packet.
 pub fn unmask(datagram: &[u8], key: &MaskKey) -> Result<[u8; HEAD_LEN], Malformed> {
     let sample = datagram.last_chunk::<16>().ok_or(Malformed)?;
     let mut head = Reader::new(datagram).array::<HEAD_LEN>()?;

@@ -61,6 +61,10 @@ impl<'a> TlvWriter<'a> {
     }
 
     /// Whether every entry could be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where something had no encoding.
     pub const fn finish(self) -> Result<(), Malformed> {
         if self.overflow { Err(Malformed) } else { Ok(()) }
     }
@@ -106,6 +110,10 @@ impl<'a> Iterator for Tlvs<'a> {
 impl FusedIterator for Tlvs<'_> {}
 
 /// Stores the value of an entry that may stand only once: a second one is malformed.
+///
+/// # Errors
+///
+/// [`Malformed`] where there was one already.
 pub fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
     match slot.replace(value) {
         None => Ok(()),
@@ -114,6 +122,10 @@ pub fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Malformed> {
 }
 
 /// Reads a value that is one variable-length integer and nothing else.
+///
+/// # Errors
+///
+/// [`Malformed`] where it is not one varint and nothing else.
 pub fn varint_value(value: &[u8]) -> Result<u64, Malformed> {
     let mut reader = Reader::new(value);
     let number = reader.varint()?;
@@ -165,6 +177,10 @@ pub fn write_addr(w: &mut Writer<'_>, addr: SocketAddr) {
 }
 
 /// Reads an address, and nothing after it.
+///
+/// # Errors
+///
+/// [`Malformed`] where it is no address.
 pub fn read_addr(reader: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
     let ip = match reader.u8()? {
         IPV4 => IpAddr::from(Ipv4Addr::from(reader.array::<4>()?)),
@@ -175,6 +191,10 @@ pub fn read_addr(reader: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
 }
 
 /// Reads a value that is a list of addresses; more than `limit` of them are malformed.
+///
+/// # Errors
+///
+/// [`Malformed`] where one is none, or there are more than `limit`.
 pub fn read_addrs(bytes: &[u8], limit: usize) -> Result<Vec<SocketAddr>, Malformed> {
     let mut reader = Reader::new(bytes);
     let mut addrs = Vec::new();

@@ -145,3 +145,16 @@ fn the_receiver_is_told_once_until_it_has_looked() {
     net.run_for(Duration::from_millis(100));
     assert_eq!(told(&net), 2);
 }
+
+#[test]
+fn empty_ones_fill_a_queue_too() {
+    let mut net = Net::new(6);
+    let [a, b] = pair(&mut net, |_, setup| setup.config.transport.datagram_buffer = 6400);
+    for _ in 0..1000 {
+        net.session(a.0, a.1).send_datagram(b"").expect("not too large");
+    }
+    let dropped = |net: &Net| net.nodes[a.0].engine.session(a.1).expect("open").stats().datagrams_dropped;
+    assert_eq!(dropped(&net), (900, 0));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(receive_all(&mut net, b).len(), 100);
+}

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use crust_proto::identity::NetworkSecret;
+use crust_proto::streams::Side;
 use crust_proto::{
-    ConnectError, Contact, Duration, Event, Network, SendFailure, SessionId, Target, TriedOutcome, UnixTime,
+    ClockDoubt, ConnectError, Contact, Dropped, Duration, EngineStats, Event, Network, SendFailure,
+    SessionId, Target, TriedOutcome, UnixTime,
 };
 
 use crate::net::{Link, Net, Rng, Setup, seeds};
@@ -172,6 +174,22 @@ fn two_who_open_at_the_same_instant_both_asked_for_it() {
         assert!(!incoming(&net, a) && !incoming(&net, b), "{by:?}");
         assert_one_session(&mut net, a, b);
     }
+}
+
+#[test]
+fn where_both_open_at_once_and_hear_each_other_the_lower_ids_initiation_wins() {
+    seeds(20, |seed| {
+        for by in BOTH {
+            let mut net = Net::new(seed);
+            let (lower, higher) = net.add_two();
+            let attempts =
+                [(lower, higher), (higher, lower)].map(|(x, y)| (x, net.dial(x, target(&net, by, y))));
+            let ends = attempts.map(|(node, attempt)| (node, net.finish(node, attempt).expect("a session")));
+            let sides = ends.map(|(node, id)| net.nodes[node].engine.session(id).expect("open").side());
+            assert_eq!(sides, [Side::Initiator, Side::Responder], "{by:?}, the lower id first");
+            assert_one_session(&mut net, lower, higher);
+        }
+    });
 }
 
 /// The higher id is behind a firewall that lets in only who was sent to, or the lower one is; whichever hello
@@ -439,6 +457,29 @@ fn a_wrong_clock_is_corrected_by_a_retry_where_the_network_has_no_secret() {
     });
 }
 
+/// It hears the right time, and nothing after that.
+#[test]
+fn who_fails_with_a_wrong_clock_is_told_which_way_it_is_wrong() {
+    for by in BOTH {
+        for (ours, theirs, ahead) in [(HOUR, 0, true), (-HOUR, 0, false), (0, -HOUR, true), (0, HOUR, false)]
+        {
+            let mut net = Net::new(26);
+            let a = net.add_with(|setup| setup.skew = ours);
+            let b = net.add_with(|setup| setup.skew = theirs);
+            let attempt = net.dial(a, target(&net, by, b));
+            net.run_until("the time is told", |net| net.nodes[b].engine.stats().retries_sent == 1);
+            net.link(a, b).blocked = true;
+            let Err(ConnectError::NoAnswer(why)) = net.finish(a, attempt) else { panic!("who answered?") };
+            assert_eq!(why.tried[0].outcome, TriedOutcome::Retried);
+            let ClockDoubt::Differs { by: wrong, ahead: told } = why.clock else { panic!("nothing is said") };
+            assert_eq!(told, ahead, "{by:?}: ours {ours} ms, theirs {theirs} ms");
+            assert!((3599..=3600).contains(&wrong.as_secs()), "{wrong:?}");
+            let said = if ahead { "s ahead of the peer's" } else { "s behind the peer's" };
+            assert!(why.to_string().contains(said), "{why}");
+        }
+    }
+}
+
 fn secretive(seed: u64, secret: u8) -> Net {
     let secret = NetworkSecret::from_bytes([secret; 32]);
     Net::of(seed, Network::new("test", Some(secret)).expect("a good name"))
@@ -447,9 +488,12 @@ fn secretive(seed: u64, secret: u8) -> Net {
 #[test]
 fn a_wrong_clock_means_silence_where_the_network_has_a_secret() {
     for by in BOTH {
-        for skew in [-HOUR, HOUR] {
+        // Five minutes and ten seconds are too many.
+        for skew in [-HOUR, -310_000, 310_000, HOUR] {
             let mut net = secretive(15, 1);
             let (a, b) = (net.add_with(|setup| setup.skew = skew), net.add());
+            // Not because it is from before the other's start.
+            net.run_for(Duration::from_secs(400));
             net.wire = Some(Vec::new());
             let attempt = net.dial(a, target(&net, by, b));
             let Err(ConnectError::NoAnswer(why)) = net.finish(a, attempt) else { panic!("who answered?") };
@@ -463,11 +507,12 @@ fn a_wrong_clock_means_silence_where_the_network_has_a_secret() {
 #[test]
 fn a_clock_that_is_a_little_wrong_does_no_harm() {
     for by in BOTH {
-        for skew in [-240_000, 240_000] {
+        // Four minutes and fifty seconds are not too many.
+        for skew in [-290_000, -240_000, 240_000, 290_000] {
             let mut net = secretive(16, 1);
             let (a, b) = (net.add_with(|setup| setup.skew = skew), net.add());
             // Nothing from before its start is taken: whoever is behind must wait so long.
-            net.run_for(Duration::from_secs(241));
+            net.run_for(Duration::from_secs(291));
             let attempt = net.dial(a, target(&net, by, b));
             net.finish(a, attempt).expect("a session");
             assert_one_session(&mut net, a, b);
@@ -541,7 +586,8 @@ fn under_load_a_stranger_proves_its_address_first() {
                 // Hello, cookie, hello with it, answer.
                 let from_a: Vec<_> = wire.iter().map(|w| w.from == net.address(a)).collect();
                 assert!(from_a.starts_with(&[true, false, true, false]), "{from_a:?}");
-                assert!(wire[1].data.len() < wire[0].data.len(), "a retry is smaller than the hello");
+                let (hello, retry) = (wire[0].data.len(), wire[1].data.len());
+                assert!(2 * retry <= hello, "a retry of {retry} bytes to a hello of {hello}");
             }
         });
     }
@@ -574,6 +620,89 @@ fn a_flood_from_invented_addresses_leaves_nothing_behind_and_keeps_nobody_out() 
     net.finish(a, attempt).expect("a session");
     net.run_for(Duration::from_secs(120));
     assert_eq!(net.nodes[b].engine.sessions().count(), 1, "the flood is forgotten");
+}
+
+/// The first hellos of so many strangers, each with an id of its own.
+fn strangers(seed: u64, target: &Target, count: usize) -> Vec<Vec<u8>> {
+    let mut elsewhere = Net::new(seed);
+    for _ in 0..count {
+        let node = elsewhere.add();
+        let attempt = elsewhere.dial(node, target.clone());
+        elsewhere.run_for(Duration::from_millis(1));
+        elsewhere.engine(node).cancel(attempt);
+    }
+    assert_eq!(elsewhere.stray.len(), count);
+    std::mem::take(&mut elsewhere.stray).into_iter().map(|hello| hello.data).collect()
+}
+
+/// They arrive at once, each from an address of its own. Returns what has come of all since the node's start.
+fn flood(net: &mut Net, node: usize, hellos: &[Vec<u8>]) -> EngineStats {
+    for (i, hello) in hellos.iter().enumerate() {
+        net.inject(node, SocketAddr::from(([10, 97, (i >> 8) as u8, i as u8], 9)), hello);
+    }
+    net.nodes[node].engine.stats()
+}
+
+#[test]
+fn no_more_handshakes_are_under_way_than_the_configuration_allows() {
+    for by in BOTH {
+        let mut net = Net::new(27);
+        let b = net.add_with(|setup| {
+            setup.config.handshake.max_half_open = 16;
+            setup.config.handshake.cookie_threshold = 1000;
+            setup.config.handshake.unproven_burst = 1000;
+        });
+        let hellos = strangers(28, &target(&net, by, b), 40);
+        let stats = flood(&mut net, b, &hellos);
+        let fates = (stats.hellos_answered, stats.retries_sent, stats.dropped.of(Dropped::Full));
+        assert_eq!(fates, (16, 0, 24), "{by:?}: answered, asked for a cookie, dropped");
+        // They are given up in time, and then there is room again.
+        net.run_for(Duration::from_secs(20));
+        assert!(net.nodes[b].engine.is_idle(), "{by:?}: {:?}", net.nodes[b].engine);
+        let a = net.add();
+        net.connect(a, b);
+    }
+}
+
+/// Each costs a Diffie-Hellman, whatever becomes of it.
+#[test]
+fn hellos_without_a_cookie_are_answered_at_a_steady_rate_however_few_handshakes_are_under_way() {
+    for by in BOTH {
+        let mut net = Net::new(29);
+        let b = net.add_with(|setup| {
+            setup.config.handshake.cookie_threshold = 1000;
+            setup.config.handshake.unproven_every = Duration::from_secs(1);
+            setup.config.handshake.unproven_burst = 3;
+        });
+        let hellos = strangers(30, &target(&net, by, b), 40);
+        let fates = |stats: EngineStats| (stats.hellos_answered, stats.retries_sent);
+        assert_eq!(fates(flood(&mut net, b, &hellos[..20])), (3, 17), "{by:?}: the burst");
+        net.run_for(Duration::from_secs(2));
+        assert_eq!(fates(flood(&mut net, b, &hellos[20..])), (5, 35), "{by:?}: one a second");
+        // Whoever receives at its address is not kept out.
+        let a = net.add();
+        net.connect(a, b);
+    }
+}
+
+#[test]
+fn questions_for_somebody_else_are_answered_at_a_steady_rate() {
+    let mut net = Net::new(31);
+    let b = net.add_with(|setup| {
+        setup.config.handshake.unproven_every = Duration::from_secs(1);
+        setup.config.handshake.unproven_burst = 3;
+    });
+    let mut elsewhere = Net::new(32);
+    let (asking, wanted) = (elsewhere.add_with(patient), elsewhere.add());
+    let attempt = elsewhere.dial(asking, (elsewhere.id(wanted), net.address(b)));
+    elsewhere.finish(asking, attempt).expect_err("nobody is there");
+    // Hellos of a handshake are longer.
+    let questions: Vec<_> =
+        elsewhere.stray.iter().map(|w| w.data.clone()).filter(|d| d.len() <= 300).collect();
+    assert!(questions.len() > 10, "{} questions", questions.len());
+    let stats = flood(&mut net, b, &questions);
+    let full = stats.dropped.of(Dropped::Full) as usize;
+    assert_eq!((stats.not_me_sent, full), (3, questions.len() - 3));
 }
 
 /// Amplification would make every node a weapon.

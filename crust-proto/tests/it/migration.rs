@@ -252,11 +252,40 @@ fn a_system_without_segmentation_offload_loses_nothing() {
 
 #[test]
 fn congestion_marks_are_heeded_and_cost_nothing() {
-    let mut net = Net::new(5);
-    net.weather.congested = 100;
-    let [a, b] = pair(&mut net);
-    transfer(&mut net, a, b, 500_000, Duration::from_secs(3600), |_| {});
-    let stats = net.nodes[a.0].engine.session(a.1).expect("open").stats();
-    assert_eq!(stats.packets_lost, 0);
-    assert!(stats.congestion_window < 400_000, "{} bytes", stats.congestion_window);
+    let window = |congested| {
+        let mut net = Net::new(5);
+        net.weather.congested = congested;
+        let [a, b] = pair(&mut net);
+        transfer(&mut net, a, b, 500_000, Duration::from_secs(3600), |_| {});
+        let stats = net.nodes[a.0].engine.session(a.1).expect("open").stats();
+        assert_eq!(stats.packets_lost, 0, "{congested} in a thousand marked");
+        stats.congestion_window
+    };
+    let (marked, unmarked) = (window(100), window(0));
+    assert!(marked * 4 < unmarked, "{marked} bytes, and {unmarked} where no router is congested");
+}
+
+/// The mover falls silent after its first packet: its new address is never proven.
+#[test]
+fn an_address_gets_nothing_but_challenges_until_it_has_answered_one() {
+    seeds(20, |seed| {
+        let mut net = Net::new(seed);
+        let [a, b] = pair(&mut net);
+        net.settle();
+        net.rebind(a.0);
+        let new = net.address(a.0);
+        let stream = net.session(b.0, b.1).open(Dir::Uni).expect("open").expect("there may be one");
+        let message = content(seed, 1 + net.rng.below(900));
+        net.session(a.0, a.1).send_message(Priority::default(), &message, false).expect("room");
+        net.run_for(Duration::from_millis(1));
+        net.link(a.0, b.0).blocked = true;
+        net.wire = Some(Vec::new());
+        net.session(b.0, b.1).write(stream, &content(1, 1 << 20)).expect("room");
+        net.run_for(Duration::from_secs(20));
+        let wire = net.wire.take().unwrap_or_default();
+        let lengths: Vec<_> = wire.iter().filter(|w| w.to == new).map(|w| w.data.len()).collect();
+        assert!(!lengths.is_empty() && lengths.len() <= 5, "{lengths:?}");
+        // Head, frame and tag.
+        assert!(lengths.iter().all(|&len| len == 16 + 9 + 16), "{lengths:?}");
+    });
 }

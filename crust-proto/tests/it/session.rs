@@ -444,6 +444,35 @@ fn a_close_at_once_whose_first_copy_is_lost_is_heard_before_anybody_is_taken_for
     }
 }
 
+/// Not by a timer, nor by asking, but with its next packet.
+#[test]
+fn who_speaks_into_a_close_that_was_lost_hears_it_again_within_two_round_trips() {
+    for settled in [false, true] {
+        for trip in [5, 20, 40] {
+            let mut net = Net::new(17);
+            net.weather.latency = Duration::from_millis(trip);
+            let (a, b) = (net.add(), net.add());
+            let (at_a, at_b) = net.connect(a, b);
+            if settled {
+                net.settle();
+            } else {
+                // What was on its way when the session opened has arrived; nobody knows the round trip well.
+                net.run_for(Duration::from_millis(2 * trip));
+            }
+            net.link(b, a).blocked = true;
+            net.session(b, at_b).close(7, b"enough");
+            net.run_for(Duration::from_millis(1));
+            net.link(b, a).blocked = false;
+            net.session(a, at_a).send_message(Priority::default(), b"are you there?", false).expect("room");
+            let asked = net.nodes[a].engine.stats().hellos_sent;
+            let heard = net.within(Duration::from_millis(4 * trip), |net| net.closed(a, at_a).is_some());
+            assert!(heard, "settled: {settled}, {trip} ms one way");
+            assert_eq!(net.closed(a, at_a), by_peer(7, b"enough"));
+            assert_eq!(net.nodes[a].engine.stats().hellos_sent, asked, "nobody had to ask");
+        }
+    }
+}
+
 #[test]
 fn who_asks_after_a_session_that_is_being_closed_hears_that_it_is() {
     let mut net = Net::new(16);

@@ -132,3 +132,18 @@ fn the_winner_of_a_tie_calls_back_from_the_socket_that_heard_the_loser() {
     let called: Vec<_> = wire.iter().filter(|w| w.to == net.address(higher)).map(|w| w.from).collect();
     assert!(!called.is_empty() && called.iter().all(|from| *from == SECOND.into()), "{called:?}");
 }
+
+#[test]
+fn a_socket_that_is_closed_on_request_leaves_its_sessions_to_another() {
+    let mut net = Net::new(5);
+    let a = net.add_with(|setup| setup.config.listen.push(SECOND.into()));
+    let b = net.add();
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    let first = net.nodes[a].socket_id();
+    let clock = net.nodes[a].clock(net.now);
+    net.engine(a).unbind(first, clock);
+    net.session(a, at_a).send_message(Priority::default(), b"from elsewhere", false).expect("room");
+    net.run_until("it arrives", |net| net.session(b, at_b).recv_message().is_some());
+    assert_eq!(net.nodes[a].engine.local_addresses(), [SECOND.into()]);
+}

@@ -66,6 +66,8 @@ pub(crate) struct Net {
     /// Every link that was not given a character of its own.
     pub(crate) weather: Link,
     pub(crate) driving: Driving,
+    /// Whether nodes differ in what their machines are good at.
+    stormy: bool,
     /// Every datagram that was sent, where a test asked for it.
     pub(crate) wire: Option<Vec<Wire>>,
     pub(crate) tap: Option<Tap>,
@@ -103,6 +105,7 @@ impl Net {
             nodes: Vec::new(),
             weather: Link::default(),
             driving: Driving::default(),
+            stormy: false,
             wire: None,
             tap: None,
             unreachable: BTreeSet::new(),
@@ -122,9 +125,10 @@ impl Net {
         }
     }
 
-    /// A network whose links and drivers have as many faults as the seed wants.
+    /// A network whose links and drivers have as many faults as the seed wants, between machines of any kind.
     pub(crate) fn stormy(seed: u64) -> Self {
         let mut net = Self::new(seed);
+        net.stormy = true;
         net.weather = Link::random(&mut net.rng);
         let mut maybe = |most: u64| if net.rng.chance(500) { net.rng.below(most + 1) } else { 0 };
         net.driving = Driving {
@@ -147,6 +151,7 @@ impl Net {
         let mut config = Config::new(key, self.network.clone(), crust_proto::crypto::best());
         let address = self.new_address();
         config.listen = vec![address];
+        config.hardware.aes = self.stormy && self.rng.chance(500);
         let mut setup = Setup { config, seed: self.rng.array(), skew: 0 };
         change(&mut setup);
         self.nodes.push(Node::new(setup, self.now));

@@ -1,0 +1,187 @@
+//! Tasks that wait for events of a world: who can run, in which order, and who waits for what.
+//!
+//! It never polls a task itself and holds no lock of the world, so that wakers may be called from anywhere.
+
+use core::task::Waker;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Wake;
+
+use crust_async::BoxFuture;
+use crust_proto::Instant;
+
+use crate::{HostId, UdpId};
+
+/// A task of one executor. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskId(u64);
+
+impl TaskId {
+    /// The test's own future, which the executor does not keep.
+    pub(crate) const BODY: Self = Self(0);
+}
+
+pub(crate) struct Executor {
+    tasks: BTreeMap<TaskId, Task>,
+    ready: Arc<Mutex<Ready>>,
+    sleepers: BTreeMap<(HostId, u64), Waker>,
+    readers: BTreeMap<UdpId, Waker>,
+    /// Hosts that sleep, and their tasks that were woken meanwhile.
+    suspended: BTreeMap<HostId, BTreeSet<TaskId>>,
+    names: u64,
+    pub(crate) limit: Instant,
+}
+
+struct Task {
+    host: HostId,
+    waker: Waker,
+    /// `None` while it runs.
+    future: Option<BoxFuture<()>>,
+}
+
+/// The tasks that can run, in the order in which they were woken, each once.
+#[derive(Default)]
+struct Ready {
+    order: VecDeque<TaskId>,
+    queued: BTreeSet<TaskId>,
+}
+
+struct TaskWaker {
+    ready: Arc<Mutex<Ready>>,
+    task: TaskId,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(self.task);
+    }
+}
+
+impl Ready {
+    fn push(&mut self, task: TaskId) {
+        if self.queued.insert(task) {
+            self.order.push_back(task);
+        }
+    }
+}
+
+impl Executor {
+    pub(crate) fn new(limit: Instant) -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            ready: Arc::default(),
+            sleepers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            suspended: BTreeMap::new(),
+            names: 0,
+            limit,
+        }
+    }
+
+    /// How many tasks there are, the body not counted.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// A number that nothing else has.
+    pub(crate) fn name(&mut self) -> u64 {
+        self.names += 1;
+        self.names
+    }
+
+    pub(crate) fn waker(&self, task: TaskId) -> Waker {
+        Waker::from(Arc::new(TaskWaker { ready: self.ready.clone(), task }))
+    }
+
+    pub(crate) fn spawn(&mut self, host: HostId, future: BoxFuture<()>) {
+        let id = TaskId(self.name());
+        let waker = self.waker(id);
+        waker.wake_by_ref();
+        self.tasks.insert(id, Task { host, waker, future: Some(future) });
+    }
+
+    /// The next task that can run.
+    pub(crate) fn next(&mut self) -> Option<TaskId> {
+        loop {
+            let task = {
+                let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+                let task = ready.order.pop_front()?;
+                ready.queued.remove(&task);
+                task
+            };
+            if task == TaskId::BODY {
+                return Some(task);
+            }
+            let Some(host) = self.tasks.get(&task).map(|t| t.host) else { continue };
+            match self.suspended.get_mut(&host) {
+                Some(woken) => woken.insert(task),
+                None => return Some(task),
+            };
+        }
+    }
+
+    /// A task's future, to be polled and [put back](Self::put_back).
+    pub(crate) fn take(&mut self, id: TaskId) -> Option<(BoxFuture<()>, Waker)> {
+        let task = self.tasks.get_mut(&id)?;
+        Some((task.future.take()?, task.waker.clone()))
+    }
+
+    /// Returns it where its host has crashed meanwhile.
+    pub(crate) fn put_back(&mut self, id: TaskId, future: BoxFuture<()>) -> Option<BoxFuture<()>> {
+        match self.tasks.get_mut(&id) {
+            Some(task) => task.future.replace(future),
+            None => Some(future),
+        }
+    }
+
+    pub(crate) fn done(&mut self, id: TaskId) {
+        self.tasks.remove(&id);
+    }
+
+    pub(crate) fn sleeps(&mut self, host: HostId, token: u64, waker: Waker) {
+        self.sleepers.insert((host, token), waker);
+    }
+
+    /// Who waits for a timer.
+    pub(crate) fn ring(&mut self, host: HostId, token: u64) -> Option<Waker> {
+        self.sleepers.remove(&(host, token))
+    }
+
+    pub(crate) fn reads(&mut self, socket: UdpId, waker: Waker) {
+        self.readers.insert(socket, waker);
+    }
+
+    /// Who waits for a socket's datagrams.
+    pub(crate) fn readable(&mut self, socket: UdpId) -> Option<Waker> {
+        self.readers.remove(&socket)
+    }
+
+    /// Everything that was going on on a host, for the caller to drop.
+    pub(crate) fn crash(&mut self, host: HostId) -> Vec<BoxFuture<()>> {
+        self.suspended.remove(&host);
+        self.sleepers.retain(|(at, _), _| *at != host);
+        self.readers.retain(|socket, _| socket.host() != host);
+        let ids: Vec<_> =
+            self.tasks.iter().filter(|(_, task)| task.host == host).map(|(id, _)| *id).collect();
+        ids.into_iter().filter_map(|id| self.tasks.remove(&id)?.future).collect()
+    }
+
+    /// Every task there is, for the caller to drop.
+    pub(crate) fn end(&mut self) -> Vec<BoxFuture<()>> {
+        std::mem::take(&mut self.tasks).into_values().filter_map(|task| task.future).collect()
+    }
+
+    pub(crate) fn suspend(&mut self, host: HostId) {
+        self.suspended.entry(host).or_default();
+    }
+
+    pub(crate) fn resume(&mut self, host: HostId) {
+        let woken = self.suspended.remove(&host).unwrap_or_default();
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.into_iter().for_each(|task| ready.push(task));
+    }
+}

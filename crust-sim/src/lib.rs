@@ -1,0 +1,115 @@
+//! A world in a box: hosts, links, LANs, routers, NATs and firewalls, in virtual time and from one seed.
+//!
+//! Everything that happens in a world follows from its seed and from what the test does: the same seed gives the
+//! same packets at the same instants, on every machine. Time stands still while anything can happen now and then
+//! jumps to the next event, so that a simulated day costs as much as its packets do.
+//!
+//! # A test
+//!
+//! Two sites behind NATs, programs as they run under tokio, and whatever shall go wrong:
+//!
+//! ```
+//! use crust_proto::Duration;
+//! use crust_sim::{Internet, Kind, LinkConfig, Sim, SiteConfig, seeds};
+//!
+//! seeds(3, |seed| {
+//!     let sim = Sim::new(seed);
+//!     let wire = LinkConfig { loss: 20_000, ..LinkConfig::with_latency(Duration::from_millis(15)) };
+//!     let (alice, bob, router) = {
+//!         let mut world = sim.world();
+//!         let mut internet = Internet::new(&mut world);
+//!         let mut home = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire));
+//!         let mut open = internet.site(&mut world, &SiteConfig::of(Kind::Open, wire));
+//!         (home.host(&mut world), open.host(&mut world), home.routers[0])
+//!     };
+//!     sim.run(async {
+//!         let (a, b) = (sim.builder(alice).bind().await.unwrap(), sim.builder(bob).bind().await.unwrap());
+//!         let to = a.connect(b.contact()).await.unwrap();
+//!         let from = b.accept().await.unwrap();
+//!         sim.world().reboot_middleboxes(router);
+//!         let mut stream = to.open_uni().await.unwrap();
+//!         stream.write_all(b"through a NAT that has just forgotten us").await.unwrap();
+//!         stream.finish().unwrap();
+//!         let read = from.accept_uni().await.unwrap().read_to_end(100).await.unwrap();
+//!         assert_eq!(read, b"through a NAT that has just forgotten us");
+//!     });
+//! });
+//! ```
+//!
+//! When it fails it prints the seed, and the command that runs it with that seed alone: `CRUST_SIM_SEED=2 cargo test
+//! …`. [`seeds`] says how CI gets fresh ones.
+//!
+//! # In CI
+//!
+//! Every commit tries seeds of its own, and whatever fails can be replayed on any machine:
+//!
+//! ```yaml
+//! name: simulated
+//! on: [push, pull_request]
+//! jobs:
+//!   sim:
+//!     runs-on: ubuntu-latest
+//!     steps:
+//!       - uses: actions/checkout@v4
+//!       - run: cargo test --release --test simulated
+//!         env:
+//!           CRUST_SIM_FROM: ${{ github.sha }} # where this commit's seeds begin
+//!           CRUST_SIM_TIMES: "10"             # ten times as many as on a developer's machine
+//! ```
+//!
+//! # What there is not yet
+//!
+//! Services of routers (UPnP, NAT-PMP, PCP), swarm faults, scenario files and the `crust-sim` command, bare engines as
+//! a driver of their own (the async face drives them).
+//!
+//! # The rooms
+//!
+//! Imports go downwards.
+//!
+//! ```text
+//! program  async programs written against crust-async, on an executor in virtual time     seeds   what a test runs with
+//! ───────────────────────────────────────────────────────────────────────────────────
+//! oracle   what must be possible between two sites     population   sites by measured shares
+//! stun     a STUN server and the probes of RFC 5780     site   hosts behind NATs, in one call
+//! ───────────────────────────────────────────────────────────────────────────────────
+//! world    the heap and the clock; devices, what is plugged into what, routing, changes
+//! host     a host's sockets: UDP, and TCP by smoltcp
+//! nat      one NAT: mapping, filtering, allocation      firewall   the same without translation
+//! link     what becomes of a packet between two ends
+//! ───────────────────────────────────────────────────────────────────────────────────
+//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng
+//! ```
+//!
+//! Packets are encoded IP packets everywhere: links, NATs and hosts see what a wire would show, and nothing else.
+
+#![forbid(unsafe_code)]
+
+mod executor;
+pub mod firewall;
+pub mod flow;
+pub mod host;
+pub mod link;
+pub mod nat;
+pub mod oracle;
+pub mod packet;
+pub mod population;
+pub mod program;
+pub mod rng;
+mod seeds;
+pub mod site;
+pub mod stun;
+pub mod world;
+
+pub use flow::{Flow, Protocol, TcpFlags};
+pub use host::{
+    ConnectOptions, HostEvent, HostId, HostStats, InterfaceId, ListenerId, NetError, Received, SendOptions,
+    TcpId, TcpState, UdpError, UdpId, UdpOptions,
+};
+pub use link::LinkConfig;
+pub use nat::kinds::Kind;
+pub use packet::{Ecn, IcmpKind, Packet};
+pub use program::Sim;
+pub use rng::Rng;
+pub use seeds::seeds;
+pub use site::{Internet, Site, SiteConfig};
+pub use world::{Middlebox, Power, Prefix, SegmentId, World};

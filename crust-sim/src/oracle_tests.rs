@@ -1,0 +1,183 @@
+use super::*;
+
+fn gate(mapping: Mapping, filter: Filter, ports: Ports) -> Gate {
+    Gate { mapping, filter, ports, hairpin_udp: false, hairpin_tcp: false }
+}
+
+fn site(gates: Vec<Gate>) -> Site {
+    Site { gates, udp_blocked: false, ipv6: Ipv6::Absent, port_mapping: false, carrier: None }
+}
+
+fn cone(filter: Filter) -> Gate {
+    gate(Mapping::Independent, filter, Ports::Kept)
+}
+
+fn symmetric(ports: Ports) -> Gate {
+    gate(Mapping::Dependent, Filter::AddressAndPort, ports)
+}
+
+/// The laboratory's sites by their short names.
+fn named(name: &str) -> Site {
+    let restricted = cone(Filter::AddressAndPort);
+    site(match name {
+        "pub" => vec![],
+        "fc" => vec![cone(Filter::Independent)],
+        "rc" => vec![cone(Filter::Address)],
+        "pr" | "fw" => vec![restricted],
+        "sy" | "sya" => vec![symmetric(Ports::Random)],
+        "seq" => vec![symmetric(Ports::Sequential)],
+        "dbl" => vec![restricted, restricted],
+        "dbS" => vec![restricted, symmetric(Ports::Random)],
+        other => panic!("{other}"),
+    })
+}
+
+/// The letter by which the laboratory would write the best UDP method that it tried.
+fn letter(a: &Site, b: &Site) -> char {
+    by_udp(Whole::of(&a.gates), Whole::of(&b.gates))
+        .into_iter()
+        .find_map(|method| match method {
+            Method::PlainUdp => Some('Y'),
+            Method::ObservedUdp => Some('y'),
+            Method::PredictedUdp | Method::MutuallyPredictedUdp => Some('p'),
+            // It tried no birthday attack.
+            _ => None,
+        })
+        .unwrap_or('-')
+}
+
+#[test]
+fn it_agrees_with_what_real_kernels_did() {
+    // The laboratory's README, “UDP punching”, as measured with real Linux NATs (kernel 6.18).
+    let measured = "
+     pub fc rc pr sy seq sya fw dbl dbS
+pub   Y
+fc    Y  Y
+rc    Y  Y  Y
+pr    Y  Y  Y  Y
+sy    y  y  y  -  -
+seq   y  y  y  p  -  p
+sya   y  y  y  -  -  -   -
+fw    Y  Y  Y  Y  -  p   -  Y
+dbl   Y  Y  Y  Y  -  p   -  Y  Y
+dbS   y  y  y  -  -  -   -  -  -   -";
+    let mut lines = measured.lines().filter(|line| !line.is_empty());
+    let columns: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    let mut cells = 0;
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let row = words.next().unwrap();
+        for (column, cell) in columns.iter().zip(words) {
+            let (a, b) = (named(row), named(column));
+            assert_eq!(letter(&a, &b).to_string(), cell, "{row} with {column}");
+            assert_eq!(letter(&b, &a).to_string(), cell, "{column} with {row}");
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, 55);
+}
+
+#[test]
+fn it_agrees_with_the_published_table_of_pairs() {
+    use Filter::{Address as Adf, AddressAndPort as Apdf, Independent as Eif};
+    use Method::{BirthdayUdp, MutuallyPredictedUdp, ObservedUdp, PlainUdp, PredictedUdp};
+    use Ports::{Random, Sequential};
+    let eim = |filter| site(vec![cone(filter)]);
+    let edm = |filter, ports| site(vec![gate(Mapping::Dependent, filter, ports)]);
+    let udp = |a: &Site, b: &Site| by_udp(Whole::of(&a.gates), Whole::of(&b.gates));
+    // “Which pairs can be punched over UDP”, row by row.
+    for a in [Eif, Adf, Apdf] {
+        for b in [Eif, Adf, Apdf] {
+            assert_eq!(udp(&eim(a), &eim(b)), [PlainUdp], "EIM x EIM, any filter");
+        }
+        for ports in [Sequential, Random] {
+            for b in [Eif, Adf] {
+                assert_eq!(udp(&edm(a, ports), &eim(b)), [ObservedUdp], "EDM x EIM with EIF or ADF");
+                assert_eq!(udp(&edm(Eif, ports), &edm(b, ports)), [ObservedUdp], "EDM/EIF x EDM, EIF or ADF");
+            }
+        }
+    }
+    assert_eq!(udp(&edm(Apdf, Sequential), &eim(Apdf)), [PredictedUdp, BirthdayUdp]);
+    assert_eq!(udp(&edm(Apdf, Random), &eim(Apdf)), [BirthdayUdp]);
+    assert_eq!(udp(&edm(Apdf, Sequential), &edm(Apdf, Sequential)), [MutuallyPredictedUdp]);
+    // “No, no, open” and “relay”.
+    assert_eq!(udp(&edm(Apdf, Sequential), &edm(Apdf, Random)), []);
+    assert_eq!(udp(&edm(Apdf, Random), &edm(Apdf, Random)), []);
+}
+
+#[test]
+fn the_outermost_box_that_does_not_keep_ports_decides_what_can_be_predicted() {
+    let restricted = cone(Filter::AddressAndPort);
+    let shuffling = gate(Mapping::Independent, Filter::AddressAndPort, Ports::Random);
+    let other = site(vec![restricted]);
+    let predicted = |gates: Vec<Gate>| letter(&site(gates), &other) == 'p';
+    assert!(predicted(vec![symmetric(Ports::Sequential), restricted]));
+    assert!(!predicted(vec![symmetric(Ports::Sequential), shuffling]));
+    assert!(predicted(vec![symmetric(Ports::Random), symmetric(Ports::Sequential)]));
+    assert!(predicted(vec![symmetric(Ports::Sequential), symmetric(Ports::Kept)]));
+    assert!(!predicted(vec![symmetric(Ports::Sequential), symmetric(Ports::Random)]));
+    // A box that maps independently and shuffles inside a sequential one hides nothing.
+    assert!(predicted(vec![shuffling, symmetric(Ports::Sequential)]));
+}
+
+#[test]
+fn without_udp_crossing_syns_join_what_plain_datagrams_would() {
+    let blocked = |name| Site { udp_blocked: true, ..named(name) };
+    assert_eq!(between(&blocked("pr"), &named("fw")), [Method::TcpSimultaneousOpen]);
+    assert_eq!(between(&blocked("rc"), &named("sy")), [Method::TcpSimultaneousOpen]);
+    assert_eq!(between(&blocked("pr"), &named("seq")), [Method::PredictedTcp]);
+    assert_eq!(between(&blocked("pr"), &named("sy")), []);
+    assert!(between(&blocked("sy"), &named("pub")).contains(&Method::Open));
+    assert!(!between(&blocked("pr"), &named("pr")).contains(&Method::PlainUdp));
+}
+
+#[test]
+fn a_mapped_port_serves_everybody_unless_another_box_stands_before_it() {
+    let mapped = |name| Site { port_mapping: true, ..named(name) };
+    assert!(between(&mapped("sy"), &named("sy")).contains(&Method::PortMapping));
+    assert_eq!(between(&mapped("dbS"), &named("sy")), []);
+    let behind_carrier = Site { carrier: Some(1), ..mapped("sy") };
+    assert_eq!(between(&behind_carrier, &named("sy")), []);
+}
+
+#[test]
+fn ipv6_on_both_sides_joins_what_nothing_else_does() {
+    let with = |ipv6| Site { ipv6, ..named("sy") };
+    assert_eq!(between(&with(Ipv6::Filtered), &with(Ipv6::Filtered)), [Method::Ipv6]);
+    assert_eq!(between(&with(Ipv6::Open), &with(Ipv6::Filtered)), [Method::Ipv6]);
+    assert_eq!(between(&with(Ipv6::Open), &with(Ipv6::Absent)), []);
+    assert_eq!(between(&with(Ipv6::Absent), &with(Ipv6::Open)), []);
+}
+
+#[test]
+fn behind_one_carrier_its_hairpin_decides_for_each_protocol() {
+    for (hairpin_udp, hairpin_tcp) in [(false, false), (true, false), (false, true), (true, true)] {
+        let behind = |carrier| {
+            let mut one = named("dbl");
+            one.carrier = Some(carrier);
+            one.gates[1] = Gate { hairpin_udp, hairpin_tcp, ..one.gates[1] };
+            one
+        };
+        let methods = between(&behind(1), &behind(1));
+        assert_eq!(methods.contains(&Method::PlainUdp), hairpin_udp);
+        assert_eq!(methods.contains(&Method::TcpSimultaneousOpen), hairpin_tcp);
+        // Behind different ones nothing has to come back.
+        assert!(between(&behind(1), &behind(2)).contains(&Method::PlainUdp));
+    }
+}
+
+#[test]
+fn both_sides_are_told_the_same() {
+    let mut sites = Vec::new();
+    for name in ["pub", "fc", "rc", "pr", "sy", "seq", "sya", "fw", "dbl", "dbS"] {
+        sites.push(named(name));
+        sites.push(Site { udp_blocked: true, ..named(name) });
+        sites.push(Site { ipv6: Ipv6::Filtered, ..named(name) });
+        sites.push(Site { port_mapping: true, ..named(name) });
+    }
+    for a in &sites {
+        for b in &sites {
+            assert_eq!(between(a, b), between(b, a), "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Whole async programs on hosts of a world, in virtual time.
+//!
+//! A [`Sim`] is a world and an executor. A program is any future that uses `crust-async`'s handles, its [`Runtime`]
+//! (spawn, sleep, now) and nothing else of the machine: the same code runs under tokio. [`Sim::builder`] makes a
+//! node on a host, [`Sim::spawn`] starts a program there, [`Sim::run`] runs the test's own future, and with it all
+//! the others, until it ends.
+//!
+//! Whatever can run does, in the order in which it was woken; then the world takes its next step, which jumps to
+//! the time of the next event. So a run depends on the seed alone. Where nobody can run and nothing will ever
+//! happen, or the world's time passes [`Sim::set_limit`], the run fails and says who waits.
+//!
+//! ```
+//! use crust_sim::{LinkConfig, Sim};
+//! use crust_proto::{Duration, Priority};
+//!
+//! crust_sim::seeds(5, |seed| {
+//!     let sim = Sim::new(seed);
+//!     let (alice, bob) = sim.pair(LinkConfig::with_latency(Duration::from_millis(20)));
+//!     sim.run(async {
+//!         let (a, b) = (sim.builder(alice).bind().await.unwrap(), sim.builder(bob).bind().await.unwrap());
+//!         let connection = a.connect(b.contact()).await.unwrap();
+//!         let incoming = b.accept().await.unwrap();
+//!         connection.send_message(Priority::default(), b"hello").await.unwrap();
+//!         assert_eq!(incoming.recv_message().await.unwrap().data, b"hello");
+//!     });
+//! });
+//! ```
+//!
+//! A host that crashes loses its programs: they are dropped where they stand, and what they held of the network is
+//! gone. One that sleeps keeps them, and they go on when it wakes.
+
+use core::fmt;
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crust_async::proto::recovery;
+use crust_async::{BoxFuture, Builder, Platform, RecvMeta, Runtime, UdpSocket};
+use crust_proto::{Duration, Instant, InterfaceAddr, Transmit, UnixTime};
+
+use crate::executor::{Executor, TaskId};
+use crate::{Ecn, HostEvent, HostId, LinkConfig, NetError, SendOptions, UdpId, UdpOptions, World};
+
+/// How much time of the world passes at most, unless told otherwise: a test that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// A world that programs run in. They end with it.
+pub struct Sim(Handle);
+
+/// What programs and sockets hold of the world. (A [`Sim`] is held by nobody whom it holds, or neither would end.)
+#[derive(Clone)]
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    // Where both are locked, the world is first.
+    world: Mutex<World>,
+    executor: Mutex<Executor>,
+    /// A host without a network, for what a test does that no host does.
+    observer: HostId,
+}
+
+impl Sim {
+    /// An empty world of that seed, with an executor.
+    pub fn new(seed: u64) -> Self {
+        let mut world = World::new(seed);
+        let observer = world.add_host();
+        let executor = Executor::new(Instant::ZERO + LIMIT);
+        Self(Handle(Arc::new(Shared { world: Mutex::new(world), executor: Mutex::new(executor), observer })))
+    }
+
+    /// The world, to be built, looked at or changed. Not to be held over an `await`.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.0.world()
+    }
+
+    fn executor(&self) -> MutexGuard<'_, Executor> {
+        self.0.executor()
+    }
+
+    /// Two hosts on one wire, 10.0.0.1 and 10.0.0.2, each with that link to the other.
+    pub fn pair(&self, link: LinkConfig) -> (HostId, HostId) {
+        let mut world = self.world();
+        let (a, b) = (world.add_host(), world.add_host());
+        let (at_a, at_b) = world.connect(a, b, link);
+        world.add_address(at_a, IpAddr::from([10, 0, 0, 1]), 24);
+        world.add_address(at_b, IpAddr::from([10, 0, 0, 2]), 24);
+        (a, b)
+    }
+
+    /// When a run fails for taking too long, in the world's time; a day if never called.
+    pub fn set_limit(&self, limit: Duration) {
+        self.executor().limit = Instant::ZERO + limit;
+    }
+
+    /// The runtime of a host's programs: tasks that a crash of the host ends, and its clocks.
+    pub fn runtime(&self, host: HostId) -> HostRuntime {
+        HostRuntime { sim: self.0.clone(), host }
+    }
+
+    /// A host as a machine that nodes can be made on.
+    pub fn machine(&self, host: HostId) -> Machine {
+        Machine { sim: self.0.clone(), host, drawn: 0 }
+    }
+
+    /// Makes a node on a host, with a key of the world's randomness.
+    pub fn builder(&self, host: HostId) -> Builder<Machine> {
+        let nth = self.executor().name();
+        Builder::ephemeral_on(Machine { drawn: nth << 32, ..self.machine(host) })
+    }
+
+    /// Starts a program on a host.
+    pub fn spawn(&self, host: HostId, program: impl Future<Output = ()> + Send + 'static) {
+        self.executor().spawn(host, Box::pin(program));
+    }
+
+    /// Waits in the world's time.
+    pub async fn sleep(&self, duration: Duration) {
+        self.runtime(self.0.0.observer).sleep(duration).await;
+    }
+
+    /// The world's time.
+    pub fn now(&self) -> Instant {
+        self.world().now()
+    }
+
+    /// Runs `body` to its end, and whatever else can run until then.
+    ///
+    /// # Panics
+    ///
+    /// Where `body` waits for what will never happen, or past [`set_limit`](Self::set_limit).
+    pub fn run<T>(&self, body: impl Future<Output = T>) -> T {
+        let mut body = pin!(body);
+        let waker = self.executor().waker(TaskId::BODY);
+        waker.wake_by_ref();
+        loop {
+            let next = self.executor().next();
+            match next {
+                Some(TaskId::BODY) => {
+                    if let Poll::Ready(value) = body.as_mut().poll(&mut Context::from_waker(&waker)) {
+                        return value;
+                    }
+                }
+                Some(task) => self.run_task(task),
+                None => self.advance(),
+            }
+        }
+    }
+
+    /// Lets so much time pass for everybody.
+    pub fn run_for(&self, duration: Duration) {
+        self.run(self.sleep(duration));
+    }
+
+    fn run_task(&self, id: TaskId) {
+        let Some((mut task, waker)) = self.executor().take(id) else { return };
+        let done = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        let over = match done {
+            true => {
+                self.executor().done(id);
+                Some(task)
+            }
+            false => self.executor().put_back(id, task),
+        };
+        // A future's end may do anything, so neither lock is held.
+        drop(over);
+    }
+
+    /// Nobody can run: hands out what happened, or lets the next thing happen.
+    fn advance(&self) {
+        let mut happened = Vec::new();
+        {
+            let mut world = self.world();
+            if !world.has_events() && world.step().is_none() {
+                let tasks = self.executor().len();
+                drop(world);
+                panic!("nothing will ever happen again; the test's body and {tasks} tasks wait");
+            }
+            while let Some(event) = world.poll_event() {
+                happened.push(event);
+            }
+            let (now, limit) = (world.now(), self.executor().limit);
+            drop(world);
+            assert!(now <= limit, "the test takes too long: it is {now:?}");
+        }
+        for (host, event) in happened {
+            self.happen(host, event);
+        }
+    }
+
+    fn happen(&self, host: HostId, event: HostEvent) {
+        match event {
+            HostEvent::Timer(token) => self.executor().ring(host, token).into_iter().for_each(Waker::wake),
+            HostEvent::UdpReadable(socket) => {
+                self.executor().readable(socket).into_iter().for_each(Waker::wake);
+            }
+            // Systems tell a socket that is not connected nothing of what routers say.
+            HostEvent::UdpError(socket) => {
+                let mut world = self.world();
+                while matches!(world.udp_take_error(socket), Ok(Some(_))) {}
+            }
+            HostEvent::Crashed => {
+                let ended = self.executor().crash(host);
+                drop(ended);
+            }
+            HostEvent::Suspended => self.executor().suspend(host),
+            HostEvent::Resumed => self.executor().resume(host),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        // The end of one may start another.
+        loop {
+            let tasks = self.executor().end();
+            if tasks.is_empty() {
+                break;
+            }
+            drop(tasks);
+        }
+    }
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sim").field(&*self.world()).finish()
+    }
+}
+
+impl Handle {
+    fn world(&self) -> MutexGuard<'_, World> {
+        // A panic elsewhere is what the test fails with; this lock need not be another.
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn executor(&self) -> MutexGuard<'_, Executor> {
+        self.0.executor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+/// Tasks and time as one host's programs have them.
+#[derive(Clone, Debug)]
+pub struct HostRuntime {
+    sim: Handle,
+    host: HostId,
+}
+
+impl Runtime for HostRuntime {
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.sim.executor().spawn(self.host, task);
+    }
+
+    fn sleep_until(&self, when: Instant) -> BoxFuture<()> {
+        let token = self.sim.executor().name();
+        Box::pin(Sleep { runtime: self.clone(), when, token, set: false })
+    }
+
+    fn now(&self) -> Instant {
+        self.sim.world().host_now(self.host)
+    }
+
+    fn wall(&self) -> UnixTime {
+        self.sim.world().host_wall(self.host)
+    }
+}
+
+struct Sleep {
+    runtime: HostRuntime,
+    when: Instant,
+    token: u64,
+    set: bool,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let HostRuntime { sim, host } = self.runtime.clone();
+        let mut world = sim.world();
+        if world.host_now(host) >= self.when {
+            return Poll::Ready(());
+        }
+        if !self.set {
+            world.set_timer(host, self.when, self.token);
+        }
+        drop(world);
+        sim.executor().sleeps(host, self.token, cx.waker().clone());
+        self.set = true;
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if self.set {
+            let HostRuntime { sim, host } = &self.runtime;
+            sim.world().cancel_timer(*host, self.token);
+            let waker = sim.executor().ring(*host, self.token);
+            drop(waker);
+        }
+    }
+}
+
+/// A host, as the machine that a node lives on.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    sim: Handle,
+    host: HostId,
+    /// How often randomness was drawn: each node begins elsewhere.
+    drawn: u64,
+}
+
+impl Platform for Machine {
+    type Socket = SimUdpSocket;
+
+    fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>> {
+        Ok(Arc::new(HostRuntime { sim: self.sim.clone(), host: self.host }))
+    }
+
+    fn bind_udp(&mut self, local: SocketAddr) -> io::Result<SimUdpSocket> {
+        let mut world = self.sim.world();
+        // What the adapters for real machines ask of their systems.
+        let options = UdpOptions { queue: 4 << 20, ..UdpOptions::default() };
+        let id = world.udp_bind(self.host, local, options)?;
+        let local = world.udp_local(id)?;
+        drop(world);
+        Ok(SimUdpSocket { sim: self.sim.clone(), id, local })
+    }
+
+    fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {
+        let world = self.sim.world();
+        Ok(world.addresses(self.host).map(|a| InterfaceAddr { ip: a.ip, prefix: a.len }).collect())
+    }
+
+    fn entropy(&mut self) -> io::Result<[u8; 32]> {
+        self.drawn += 1;
+        let world = self.sim.world();
+        Ok(world.rng("entropy", self.host.index() as u64).fork("draw", self.drawn).array())
+    }
+}
+
+/// A UDP socket of a host, as the driver of a node has it.
+#[derive(Debug)]
+pub struct SimUdpSocket {
+    sim: Handle,
+    id: UdpId,
+    local: SocketAddr,
+}
+
+impl UdpSocket for SimUdpSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut world = self.sim.world();
+        let mut count = 0;
+        for (buf, meta) in bufs.iter_mut().zip(metas) {
+            let Some(received) = world.udp_recv(self.id, buf)? else { break };
+            let (from, to, len) = (received.from, Some(received.to.ip()), received.len);
+            *meta = RecvMeta { from, to, ecn: heard(received.ecn), len, segment: 0 };
+            count += 1;
+        }
+        if count > 0 {
+            return Poll::Ready(Ok(count));
+        }
+        self.sim.executor().reads(self.id, cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, transmit: &Transmit, data: &[u8]) -> Poll<io::Result<()>> {
+        let options = SendOptions {
+            from: transmit.from,
+            ttl: transmit.ttl,
+            ecn: said(transmit.ecn),
+            dont_fragment: transmit.dont_fragment,
+        };
+        let mut world = self.sim.world();
+        for datagram in data.chunks(transmit.segment.unwrap_or(data.len()).max(1)) {
+            world.udp_send(self.id, transmit.to, options, datagram).map_err(as_the_system_says)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        // UDP_MAX_SEGMENTS of Linux.
+        64
+    }
+}
+
+impl Drop for SimUdpSocket {
+    fn drop(&mut self) {
+        self.sim.world().udp_close(self.id);
+        let waker = self.sim.executor().readable(self.id);
+        drop(waker);
+    }
+}
+
+/// Drivers tell by the number that a datagram was too long.
+fn as_the_system_says(error: NetError) -> io::Error {
+    const TOO_LONG: i32 = if cfg!(windows) {
+        10040
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        90
+    } else {
+        40
+    };
+    match error {
+        NetError::MessageTooLong => io::Error::from_raw_os_error(TOO_LONG),
+        other => other.into(),
+    }
+}
+
+const fn heard(ecn: Ecn) -> Option<recovery::Ecn> {
+    match ecn {
+        Ecn::NotEct => None,
+        Ecn::Ect0 => Some(recovery::Ecn::Ect0),
+        Ecn::Ect1 => Some(recovery::Ecn::Ect1),
+        Ecn::Ce => Some(recovery::Ecn::Ce),
+    }
+}
+
+const fn said(ecn: Option<recovery::Ecn>) -> Ecn {
+    match ecn {
+        None => Ecn::NotEct,
+        Some(recovery::Ecn::Ect0) => Ecn::Ect0,
+        Some(recovery::Ecn::Ect1) => Ecn::Ect1,
+        Some(recovery::Ecn::Ce) => Ecn::Ce,
+    }
+}
+
+#[cfg(test)]
+#[path = "program_tests.rs"]
+mod tests;

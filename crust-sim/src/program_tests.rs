@@ -1,0 +1,144 @@
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crust_async::{Connection, Node};
+use crust_proto::Priority;
+
+use super::*;
+use crate::{Power, seeds};
+
+/// Two nodes on one wire, and both ends of a connection.
+struct Pair {
+    sim: Sim,
+    hosts: [HostId; 2],
+}
+
+fn pair(seed: u64, link: LinkConfig) -> Pair {
+    let sim = Sim::new(seed);
+    let (a, b) = sim.pair(link);
+    Pair { sim, hosts: [a, b] }
+}
+
+async fn connected(pair: &Pair) -> [(Node, Connection); 2] {
+    let [a, b] = pair.hosts;
+    let a = pair.sim.builder(a).bind().await.unwrap();
+    let b = pair.sim.builder(b).bind().await.unwrap();
+    let ab = a.connect(b.contact()).await.unwrap();
+    let ba = b.accept().await.unwrap();
+    [(a, ab), (b, ba)]
+}
+
+fn lossy() -> LinkConfig {
+    LinkConfig {
+        loss: 50_000,
+        jitter: Duration::from_millis(5),
+        ..LinkConfig::with_latency(Duration::from_millis(20))
+    }
+}
+
+/// Moves a megabyte, and returns the world's hash and time.
+fn transfer(seed: u64) -> ([u8; 32], Instant) {
+    let pair = pair(seed, lossy());
+    pair.sim.run(async {
+        let [(_a, ab), (_b, ba)] = connected(&pair).await;
+        let data: Vec<u8> = (0..1_000_000u32).map(|i| (i / 7) as u8).collect();
+        let sent = data.clone();
+        pair.sim.spawn(pair.hosts[0], async move {
+            let mut stream = ab.open_uni().await.unwrap();
+            stream.write_all(&sent).await.unwrap();
+            stream.finish().unwrap();
+            ab.closed().await;
+        });
+        let mut stream = ba.accept_uni().await.unwrap();
+        let mut got = vec![0; data.len()];
+        stream.read_exact(&mut got).await.unwrap();
+        assert!(got == data, "every byte, in order");
+    });
+    let world = pair.sim.world();
+    (world.hash(), world.now())
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_and_another_seed_another() {
+    let runs: Vec<_> = (0..8).map(transfer).collect();
+    for (seed, run) in runs.iter().enumerate() {
+        assert_eq!(transfer(seed as u64), *run, "seed {seed}");
+    }
+    let hashes: std::collections::BTreeSet<_> = runs.iter().map(|(hash, _)| hash).collect();
+    assert_eq!(hashes.len(), runs.len(), "N seeds give N hashes");
+}
+
+#[test]
+fn time_passes_only_in_the_world() {
+    let sim = Sim::new(1);
+    let began = sim.now();
+    sim.run_for(Duration::from_secs(3600));
+    assert_eq!(sim.now().saturating_since(began), Duration::from_secs(3600));
+}
+
+#[test]
+#[should_panic(expected = "nothing will ever happen again")]
+fn who_waits_for_what_nobody_will_do_is_found_out() {
+    Sim::new(1).run(std::future::pending::<()>());
+}
+
+#[test]
+#[should_panic(expected = "takes too long")]
+fn a_program_that_never_ends_is_found_out() {
+    let sim = Sim::new(1);
+    sim.set_limit(Duration::from_secs(60));
+    sim.run(async {
+        loop {
+            sim.sleep(Duration::from_secs(1)).await;
+        }
+    });
+}
+
+#[test]
+fn a_crash_ends_the_hosts_programs_and_the_peer_hears_of_the_restart() {
+    seeds(10, |seed| {
+        let pair = pair(seed, lossy());
+        let [a, b] = pair.hosts;
+        let ticks = Arc::new(AtomicU64::new(0));
+        pair.sim.run(async {
+            let node = pair.sim.builder(a).bind().await.unwrap();
+            let contact = {
+                let server = pair.sim.builder(b).bind().await.unwrap();
+                let contact = server.contact();
+                let (runtime, ticks) = (pair.sim.runtime(b), ticks.clone());
+                pair.sim.spawn(b, async move {
+                    let _server = server;
+                    loop {
+                        ticks.fetch_add(1, Relaxed);
+                        runtime.sleep(Duration::from_secs(1)).await;
+                    }
+                });
+                contact
+            };
+            let connection = node.connect(contact).await.unwrap();
+            pair.sim.sleep(Duration::from_secs(5)).await;
+            pair.sim.world().crash(b);
+            let seen = ticks.load(Relaxed);
+            assert!((5..=7).contains(&seen), "{seen}");
+            pair.sim.sleep(Duration::from_secs(5)).await;
+            assert_eq!(ticks.load(Relaxed), seen, "its programs stand where they stood");
+            pair.sim.world().restart(b);
+            connection.closed().await;
+        });
+    });
+}
+
+#[test]
+fn a_host_that_sleeps_keeps_its_programs() {
+    let pair = pair(2, LinkConfig::with_latency(Duration::from_millis(20)));
+    let [a, b] = pair.hosts;
+    pair.sim.run(async {
+        let [(_a, ab), (_b, ba)] = connected(&pair).await;
+        pair.sim.world().suspend(b);
+        ab.send_message(Priority::default(), b"are you there?").await.unwrap();
+        pair.sim.sleep(Duration::from_secs(20)).await;
+        assert_eq!(pair.sim.world().power(b), Power::Suspended);
+        pair.sim.world().resume(b);
+        assert_eq!(ba.recv_message().await.unwrap().data, b"are you there?");
+        assert_eq!(pair.sim.world().power(a), Power::Up);
+    });
+}

@@ -1,0 +1,484 @@
+//! The way of packets: out of a host, over links, through routers and their middleboxes.
+//!
+//! A router does in this order what Linux does: a packet from the outside is translated first; then it is for the
+//! router itself, or its TTL is counted down and its size is held against the next link; then a packet to the
+//! outside is translated. So a TTL that ends in the router opens nothing in its NAT on the way out, but a packet
+//! that ends there on the way in has been seen by it. Errors are always about the packet as its sender knows it.
+//!
+//! What a router's own programs send passes no middlebox, and what comes back for them is theirs before any box is
+//! asked. Errors about hairpinned packets that a host inside sends are not turned back (RFC 5508 §4.2 would have it).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World, trace};
+use crate::host::HostId;
+use crate::link::{Arrival, Freight, Oversize, Passage};
+use crate::packet::{Ecn, IcmpKind, Packet};
+
+/// Neighbours that don't answer are given up after so long: three queries, one a second (RFC 4861 §10; Linux's ARP).
+const NO_NEIGHBOUR_AFTER: crust_proto::Duration = crust_proto::Duration::from_secs(3);
+
+/// Where a packet goes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Way {
+    pub(super) interface: InterfaceId,
+    pub(super) next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// One neighbour.
+    One(IpAddr),
+    /// All on the segment.
+    All,
+}
+
+/// The two ends of a packet before a middlebox changed them, if one did.
+type Was = Option<(SocketAddr, SocketAddr)>;
+
+impl World {
+    /// Whether an address means all hosts of a segment that the host is on, or of any.
+    pub(super) fn is_broadcast(&self, host: HostId, ip: IpAddr) -> bool {
+        let IpAddr::V4(v4) = ip else { return false };
+        if v4.is_broadcast() {
+            return true;
+        }
+        // Cheap for nearly all: a directed broadcast address ends in ones, at least two of them.
+        u32::from(v4) & 3 == 3
+            && self.node(host).interfaces.iter().any(|interface| {
+                self.interface(*interface).addresses.iter().any(|address| address.broadcast() == Some(ip))
+            })
+    }
+
+    /// The way from a host to an address, with that source address or any.
+    pub(super) fn way(&self, host: HostId, to: IpAddr, from: Option<IpAddr>) -> Option<Way> {
+        let node = self.node(host);
+        if node.has(to) {
+            return Some(Way { interface: *node.interfaces.first()?, next: Next::One(to) });
+        }
+        let from_interface = from.and_then(|from| node.own.get(&from).copied());
+        if to.is_multicast() || to == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            let usable = |interface: InterfaceId| {
+                let interface = self.interface(interface);
+                interface.up
+                    && !interface.loopback
+                    && interface.addresses.iter().any(|address| address.ip.is_ipv4() == to.is_ipv4())
+            };
+            let interface = from_interface
+                .or_else(|| node.interfaces.iter().copied().find(|interface| usable(*interface)))
+                .filter(|interface| usable(*interface))?;
+            return Some(Way { interface, next: Next::All });
+        }
+        let works = |interface: InterfaceId| self.interface(interface).up;
+        let hop = node.routes.lookup(to, works, |interface| Some(interface) == from_interface)?;
+        let directed = || self.interface(hop.interface).addresses.iter().any(|on| on.broadcast() == Some(to));
+        let all = hop.via.is_none() && matches!(to, IpAddr::V4(v4) if u32::from(v4) & 3 == 3) && directed();
+        let next = if all { Next::All } else { Next::One(hop.via.unwrap_or(to)) };
+        Some(Way { interface: hop.interface, next })
+    }
+
+    /// The source address for a way (after RFC 6724 §5): the destination itself where that is the host's own; else
+    /// of the interface's addresses of that IP version the one of the same scope and with the longest prefix in
+    /// common with the destination, the first of equals.
+    pub(super) fn source_for(&self, way: Way, to: IpAddr) -> Option<IpAddr> {
+        let interface = self.interface(way.interface);
+        if interface.loopback {
+            return Some(to);
+        }
+        let mut best: Option<(u32, IpAddr)> = None;
+        for address in &interface.addresses {
+            if address.ip.is_ipv4() != to.is_ipv4() {
+                continue;
+            }
+            let rank =
+                u32::from(is_link_local(address.ip) == is_link_local(to)) * 1000 + common(address.ip, to);
+            if best.is_none_or(|(most, _)| rank > most) {
+                best = Some((rank, address.ip));
+            }
+        }
+        best.map(|(_, ip)| ip)
+    }
+
+    /// Sends a packet that a host made.
+    pub(super) fn emit(&mut self, host: HostId, moving: Moving) {
+        if self.node(host).power != Power::Up {
+            return self.recycle(moving.packet);
+        }
+        match self.way(host, moving.packet.destination_ip(), Some(moving.packet.source_ip())) {
+            Some(way) => self.send_by(host, way, moving),
+            None => self.dropped(host, moving),
+        }
+    }
+
+    /// Sends a packet that a host made, on a way that is known.
+    pub(super) fn send_by(&mut self, host: HostId, way: Way, moving: Moving) {
+        let now = self.now;
+        self.trace.packet(now, host, Some(way.interface), Sight::Sent, &moving.packet, moving.payload);
+        if way.next == Next::All {
+            // The host's own sockets hear it too (IP_MULTICAST_LOOP, on by default).
+            self.deliver_to_all(host, way.interface, moving.clone());
+        }
+        self.transmit(host, way, moving, None);
+    }
+
+    /// Puts a packet on the link of an interface.
+    fn transmit(&mut self, host: HostId, way: Way, moving: Moving, was: Was) {
+        let now = self.now;
+        let interface = &mut self.interfaces[way.interface.0 as usize];
+        if interface.loopback {
+            let packet = self.put_moving(moving);
+            return self.schedule(now, Event::Arrive { interface: way.interface, packet });
+        }
+        let Some(segment) = interface.segment.filter(|_| interface.up) else {
+            return self.lost(host, way.interface, moving);
+        };
+        let segment = &self.segments[segment.0 as usize];
+        let to = match way.next {
+            Next::All => None,
+            Next::One(_) if segment.wire => {
+                segment.members.iter().copied().find(|member| *member != way.interface)
+            }
+            Next::One(next) => match segment.by_address.get(&next) {
+                Some(to) => Some(*to),
+                None => return self.no_neighbour(host, moving, was),
+            },
+        };
+        let freight = Freight {
+            len: moving.packet.len(),
+            dont_fragment: moving.packet.dont_fragment(),
+            ect: matches!(moving.packet.ecn(), Ecn::Ect0 | Ecn::Ect1),
+        };
+        let cell = interface.cell;
+        match interface.link.send(now, freight) {
+            Passage::Lost(_) => self.lost(host, way.interface, moving),
+            Passage::TooBig(mtu) => self.refuse(host, moving, IcmpKind::TooBig { mtu }, was),
+            Passage::Arrives(first, second) => {
+                let receivers = match (way.next, to) {
+                    (Next::One(_), Some(to)) => {
+                        if self.interface(to).cell != cell {
+                            return self.lost(host, way.interface, moving);
+                        }
+                        if let Some(second) = second {
+                            let copy = moving.clone();
+                            self.land(to, second, copy);
+                        }
+                        return self.land(to, first, moving);
+                    }
+                    (Next::One(_), None) => return self.lost(host, way.interface, moving),
+                    (Next::All, _) => segment.members.clone(),
+                };
+                for to in receivers {
+                    if to != way.interface && self.interface(to).cell == cell {
+                        for arrival in [Some(first), second].into_iter().flatten() {
+                            let copy = moving.clone();
+                            self.land(to, arrival, copy);
+                        }
+                    }
+                }
+                self.recycle(moving.packet);
+            }
+        }
+    }
+
+    /// A packet has passed a link and will arrive.
+    fn land(&mut self, to: InterfaceId, arrival: Arrival, mut moving: Moving) {
+        if arrival.marked {
+            moving.packet.set_ecn(Ecn::Ce);
+        }
+        if arrival.damaged {
+            // Which bytes is drawn from the receiver's generator: the link's own draws don't depend on contents.
+            let host = self.interface(to).host;
+            let rng = &mut self.nodes[host.index()].rng;
+            let before = moving.packet.clone();
+            match moving.packet.damage(rng) {
+                Some(packet) => {
+                    let payload = trace::digest(packet.payload(), 1);
+                    moving = Moving { packet, payload, ruined: false };
+                }
+                None => moving = Moving { packet: before, ruined: true, ..moving },
+            }
+        }
+        let packet = self.put_moving(moving);
+        self.schedule(arrival.at, Event::Arrive { interface: to, packet });
+    }
+
+    /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.
+    pub fn inject(&mut self, at: InterfaceId, packet: Packet) {
+        let payload = trace::digest(packet.payload(), 0);
+        let packet = self.put_moving(Moving { packet, payload, ruined: false });
+        self.schedule(self.now, Event::Arrive { interface: at, packet });
+    }
+
+    /// A packet is at an interface.
+    pub(super) fn arrive(&mut self, at: InterfaceId, moving: Moving) {
+        let now = self.now;
+        let interface = self.interface(at);
+        let (host, loopback) = (interface.host, interface.loopback);
+        let alive = interface.up && self.node(host).power == Power::Up;
+        if !alive || moving.ruined {
+            if moving.ruined {
+                self.node_mut(host).stats.damaged += 1;
+            }
+            return self.lost(host, at, moving);
+        }
+        self.trace.packet(now, host, Some(at), Sight::Arrived, &moving.packet, moving.payload);
+        let to = moving.packet.destination_ip();
+        if to.is_multicast() || (!loopback && self.is_broadcast(host, to)) {
+            return self.deliver_to_all(host, at, moving);
+        }
+        let node = self.node(host);
+        if loopback || !node.forwards {
+            if node.has(to) {
+                return self.deliver(host, moving);
+            }
+            return self.dropped(host, moving);
+        }
+        let ipv6 = !moving.packet.is_ipv4();
+        let boxed = node.boxes[usize::from(ipv6)].is_some();
+        if boxed && node.outside == Some(at) {
+            return self.inbound(host, at, moving);
+        }
+        if node.has(to) {
+            if boxed && node.own.get(&to).copied() == node.outside && node.outside.is_some() {
+                return self.for_outer_address(host, at, moving);
+            }
+            return self.deliver(host, moving);
+        }
+        self.forward(host, at, moving, None);
+    }
+
+    /// A packet from the outside, before a middlebox.
+    fn inbound(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
+        let now = self.now;
+        let own = self.node(host).has(moving.packet.destination_ip());
+        let Some(flow) = moving.packet.flow() else {
+            let quoted = moving.packet.quoted();
+            let middlebox = self.box_for(host, &moving.packet);
+            let inner = quoted.and_then(|quoted| middlebox?.inbound_error(quoted.flow, now));
+            return match (inner, quoted) {
+                (Some(inner), Some(quoted)) if inner != quoted.flow.source => {
+                    moving.packet.set_quoted_source(inner);
+                    moving.packet.set_destination(inner);
+                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                    self.forward(host, at, moving, None)
+                }
+                (Some(_), _) if !own => self.forward(host, at, moving, None),
+                _ if own => self.deliver(host, moving),
+                _ => self.dropped(host, moving),
+            };
+        };
+        // The router's own programs are asked first: what they send passes no box.
+        if own && self.is_for_own_socket(host, &moving.packet) {
+            return self.deliver(host, moving);
+        }
+        let tcp = moving.packet.tcp_flags();
+        let answer = match self.box_for(host, &moving.packet) {
+            Some(middlebox) => middlebox.inbound(flow, tcp, now),
+            None => Inbound::Local,
+        };
+        match answer {
+            Inbound::Forward { destination } => {
+                let was = (destination != flow.destination).then_some((flow.source, flow.destination));
+                if !moving.packet.set_destination(destination) {
+                    return self.dropped(host, moving);
+                }
+                self.forward(host, at, moving, was);
+            }
+            Inbound::Local if own => self.deliver(host, moving),
+            Inbound::Local | Inbound::Drop(_) => self.dropped(host, moving),
+            Inbound::Refuse(refusal) => {
+                let reset = match refusal {
+                    Refusal::Rst => Packet::tcp_reset(&moving.packet),
+                    Refusal::Icmp => None,
+                };
+                match reset {
+                    Some(reset) => {
+                        self.reply(host, reset);
+                        self.dropped(host, moving);
+                    }
+                    None => self.refuse(host, moving, IcmpKind::PortUnreachable, None),
+                }
+            }
+        }
+    }
+
+    /// A packet from the inside to the outer address: hairpinned, or for the router itself.
+    fn for_outer_address(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
+        let now = self.now;
+        let flow = match moving.packet.flow() {
+            Some(flow) if !self.is_for_own_socket(host, &moving.packet) => flow,
+            _ => return self.deliver(host, moving),
+        };
+        let tcp = moving.packet.tcp_flags();
+        if moving.packet.ttl() <= 1 {
+            return self.refuse(host, moving, IcmpKind::TimeExceeded, None);
+        }
+        match self.box_for(host, &moving.packet).map(|middlebox| middlebox.outbound(flow, tcp, now)) {
+            Some(Outbound::Hairpin { source, destination }) => {
+                if !(moving.packet.set_source(source) && moving.packet.set_destination(destination)) {
+                    return self.dropped(host, moving);
+                }
+                self.forward(host, at, moving, Some((flow.source, flow.destination)));
+            }
+            Some(Outbound::Drop(_)) => self.dropped(host, moving),
+            Some(Outbound::Forward { .. }) | None => self.deliver(host, moving),
+        }
+    }
+
+    /// Sends a packet on.
+    fn forward(&mut self, host: HostId, at: InterfaceId, mut moving: Moving, was: Was) {
+        let now = self.now;
+        if moving.packet.ttl() <= 1 {
+            return self.refuse_at(host, at, moving, IcmpKind::TimeExceeded, was);
+        }
+        let Some(way) = self.way(host, moving.packet.destination_ip(), None) else {
+            return self.refuse_at(host, at, moving, IcmpKind::HostUnreachable, was);
+        };
+        let next = self.interface(way.interface);
+        let (config, outside) = (&next.link.config, self.node(host).outside);
+        if moving.packet.len() > usize::from(config.mtu)
+            && config.oversize == Oversize::TooBig
+            && moving.packet.dont_fragment()
+        {
+            let mtu = config.mtu;
+            return self.refuse_at(host, at, moving, IcmpKind::TooBig { mtu }, was);
+        }
+        // To itself, or broadcast (RFC 2644): no.
+        if way.next == Next::All || next.loopback {
+            return self.dropped(host, moving);
+        }
+        let mut was = was;
+        if outside == Some(way.interface)
+            && outside != Some(at)
+            && !self.translate_out(host, &mut moving, &mut was)
+        {
+            return self.dropped(host, moving);
+        }
+        moving.packet.decrement_ttl();
+        self.node_mut(host).stats.forwarded += 1;
+        self.trace.show(now, host, Some(way.interface), Sight::Sent, &moving.packet);
+        self.transmit(host, way, moving, was);
+    }
+
+    /// Lets the middlebox see a packet to the outside. False where it drops it.
+    fn translate_out(&mut self, host: HostId, moving: &mut Moving, was: &mut Was) -> bool {
+        let now = self.now;
+        let (flow, tcp, quoted) = (moving.packet.flow(), moving.packet.tcp_flags(), moving.packet.quoted());
+        let Some(middlebox) = self.box_for(host, &moving.packet) else { return true };
+        match (flow, quoted) {
+            (Some(flow), _) => match middlebox.outbound(flow, tcp, now) {
+                Outbound::Forward { source } => {
+                    if source != flow.source {
+                        *was = Some((flow.source, flow.destination));
+                        return moving.packet.set_source(source);
+                    }
+                    true
+                }
+                Outbound::Hairpin { .. } | Outbound::Drop(_) => false,
+            },
+            (None, Some(quoted)) => {
+                let Some(outer) = middlebox.outbound_error(quoted.flow, now) else { return false };
+                if outer != quoted.flow.destination {
+                    moving.packet.set_quoted_destination(outer);
+                    moving.packet.set_source(outer);
+                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                }
+                true
+            }
+            // Neither ports nor an error: a NAT has nothing to know it by.
+            (None, None) => false,
+        }
+    }
+
+    fn box_for(&mut self, host: HostId, packet: &Packet) -> Option<&mut (dyn super::Middlebox + 'static)> {
+        self.node_mut(host).boxes[usize::from(!packet.is_ipv4())].as_deref_mut()
+    }
+
+    /// An ICMP error about a packet that came in at an interface, which names that interface's address.
+    fn refuse_at(&mut self, host: HostId, at: InterfaceId, moving: Moving, kind: IcmpKind, was: Was) {
+        let ipv4 = moving.packet.is_ipv4();
+        let address = self.interface(at).addresses.iter().find(|address| address.ip.is_ipv4() == ipv4);
+        let reporter = address.map(|address| address.ip);
+        self.refuse_as(host, reporter, moving, kind, was);
+    }
+
+    /// An ICMP error about a packet, from the address on the way back to its sender.
+    pub(super) fn refuse(&mut self, host: HostId, moving: Moving, kind: IcmpKind, was: Was) {
+        let own = Some(moving.packet.destination_ip()).filter(|ip| self.node(host).has(*ip));
+        self.refuse_as(host, own, moving, kind, was);
+    }
+
+    fn refuse_as(
+        &mut self,
+        host: HostId,
+        reporter: Option<IpAddr>,
+        mut moving: Moving,
+        kind: IcmpKind,
+        was: Was,
+    ) {
+        if let Some((source, destination)) = was {
+            moving.packet.set_source(source);
+            moving.packet.set_destination(destination);
+        }
+        let sender = moving.packet.source_ip();
+        let reporter = reporter.or_else(|| self.source_for(self.way(host, sender, None)?, sender));
+        if let Some(error) = reporter.and_then(|reporter| Packet::icmp_error(&moving.packet, kind, reporter))
+        {
+            self.reply(host, error);
+        }
+        self.dropped(host, moving);
+    }
+
+    /// Sends a packet that the host itself made up just now.
+    pub(super) fn reply(&mut self, host: HostId, packet: Packet) {
+        let payload = trace::digest(packet.payload(), 0);
+        self.emit(host, Moving { packet, payload, ruined: false });
+    }
+
+    /// Nobody on the segment has the address: the sender hears of it when the queries have gone unanswered.
+    fn no_neighbour(&mut self, host: HostId, mut moving: Moving, was: Was) {
+        if let Some((source, destination)) = was {
+            moving.packet.set_source(source);
+            moving.packet.set_destination(destination);
+        }
+        let sender = moving.packet.source_ip();
+        let reporter = self.way(host, sender, None).and_then(|way| self.source_for(way, sender));
+        let error = reporter
+            .and_then(|reporter| Packet::icmp_error(&moving.packet, IcmpKind::HostUnreachable, reporter));
+        if let Some(error) = error {
+            let payload = trace::digest(error.payload(), 0);
+            let packet = self.put_moving(Moving { packet: error, payload, ruined: false });
+            self.schedule(self.now + NO_NEIGHBOUR_AFTER, Event::Emit { host, packet });
+        }
+        self.dropped(host, moving);
+    }
+
+    fn lost(&mut self, host: HostId, at: InterfaceId, moving: Moving) {
+        let now = self.now;
+        self.trace.packet(now, host, Some(at), Sight::Lost, &moving.packet, moving.payload);
+        self.recycle(moving.packet);
+    }
+
+    pub(super) fn dropped(&mut self, host: HostId, moving: Moving) {
+        let now = self.now;
+        self.node_mut(host).stats.dropped += 1;
+        self.trace.packet(now, host, None, Sight::Dropped, &moving.packet, moving.payload);
+        self.recycle(moving.packet);
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// How many leading bits two addresses have in common.
+fn common(a: IpAddr, b: IpAddr) -> u32 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
+        _ => 0,
+    }
+}
