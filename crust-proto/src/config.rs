@@ -42,9 +42,9 @@ pub struct Hardware {
 pub struct HandshakeConfig {
     /// How long an attempt goes on before it is a [`NoAnswer`](crate::NoAnswer).
     pub timeout: Duration,
-    /// The time to the first repetition of a hello; it doubles from then on.
+    /// The time to the first repetition of a hello, 10 ms or more; it doubles from then on.
     pub first_retry: Duration,
-    /// The longest time between two repetitions.
+    /// The longest time between two repetitions, 10 ms or more.
     pub max_retry: Duration,
     /// How many addresses one attempt tries at most.
     pub max_addresses: usize,
@@ -76,10 +76,11 @@ pub struct TransportConfig {
     pub datagram_buffer: usize,
     /// A session ends when nothing was heard for so long, 100 ms or more. The lower of both sides' counts.
     pub idle_timeout: Duration,
-    /// Something is sent after so long a silence, so that NAT mappings live. `None`: never.
+    /// Something is sent after so long a silence, 10 ms or more, so that NAT mappings live. `None`: never.
     pub keep_alive: Option<Duration>,
     /// How long a graceful close waits for what was written to be acknowledged, from the last time that some of it
-    /// was: a slow line takes as long as it takes, a dead one no longer than this.
+    /// was: a slow line takes as long as it takes, a dead one no longer than this. So does a peer that reads slowly:
+    /// whoever will not wait for it closes at once.
     pub linger: Duration,
     /// How long an acknowledgement is held back at most (RFC 9000 §13.2.1); below 16.384 s.
     pub max_ack_delay: Duration,
@@ -115,6 +116,21 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis((1 << 14) - 1);
 /// The smallest and the largest UDP payload that a session can work with (RFC 9000 §14; IPv4's total length).
 const DATAGRAM_SIZES: core::ops::RangeInclusive<u16> = 1200..=65_507;
 
+/// The shortest pause between two hellos, and between two keep-alives.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+
+impl HandshakeConfig {
+    /// The same, with what is out of its bounds at the nearest bound.
+    pub(crate) fn in_bounds(&self) -> Self {
+        Self {
+            first_retry: self.first_retry.max(MIN_PAUSE),
+            max_retry: self.max_retry.max(MIN_PAUSE),
+            max_addresses: self.max_addresses.max(1),
+            ..self.clone()
+        }
+    }
+}
+
 impl TransportConfig {
     /// The same, with what is out of its bounds at the nearest bound.
     pub(crate) fn in_bounds(&self) -> Self {
@@ -122,6 +138,7 @@ impl TransportConfig {
         config.datagram_size = config.datagram_size.clamp(*DATAGRAM_SIZES.start(), *DATAGRAM_SIZES.end());
         config.max_ack_delay = config.max_ack_delay.min(MAX_ACK_DELAY);
         config.idle_timeout = config.idle_timeout.max(MIN_IDLE_TIMEOUT);
+        config.keep_alive = config.keep_alive.map(|every| every.max(MIN_PAUSE));
         config
     }
 }

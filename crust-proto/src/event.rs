@@ -258,7 +258,7 @@ pub enum ConnectError {
     TooManyAttempts,
     /// Somebody else answered at every address. (Where others are silent it is [`ConnectError::NoAnswer`], which
     /// names those that are somebody else's.)
-    #[error("another peer answers at {}; the address in the contact is out of date", Addresses(.0))]
+    #[error("another peer answers at {}; the address in the contact is out of date", Addresses(.0, true))]
     NotMe(NoAnswer),
     /// Nobody answered.
     #[error("{0}")]
@@ -320,11 +320,13 @@ pub enum ClockDoubt {
     },
 }
 
-struct Addresses<'a>(&'a NoAnswer);
+/// The addresses that came to nothing in one way, or in another way than that.
+struct Addresses<'a>(&'a NoAnswer, bool);
 
 impl fmt::Display for Addresses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, tried) in self.0.tried.iter().enumerate() {
+        let those = self.0.tried.iter().filter(|t| (t.outcome == TriedOutcome::NotMe) == self.1);
+        for (i, tried) in those.enumerate() {
             write!(f, "{}{}", if i > 0 { ", " } else { "" }, tried.address)?;
         }
         Ok(())
@@ -334,7 +336,13 @@ impl fmt::Display for Addresses<'_> {
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.waited.as_millis();
-        write!(f, "no answer from {} in {}.{} s", Addresses(self), millis / 1000, millis % 1000 / 100)?;
+        write!(
+            f,
+            "no answer from {} in {}.{} s",
+            Addresses(self, false),
+            millis / 1000,
+            millis % 1000 / 100
+        )?;
         for tried in self.tried.iter().filter(|t| t.outcome == TriedOutcome::NotMe) {
             write!(f, "; another peer answers at {}", tried.address)?;
         }

@@ -2,7 +2,7 @@
 //!
 //! An [`Engine`] is a node. It has no socket, no clock, no randomness of the system's, no thread and no
 //! `async` in it: a *driver* tells it what happened and does what it asks. Adapters such as `crust-tokio` are
-//! drivers; this is all that one of your own needs, over [`std::net::UdpSocket`]s in one thread:
+//! drivers; this is all that one of your own needs, over a [`std::net::UdpSocket`] in one thread:
 //!
 //! ```
 #![doc = include_str!("../examples/udp_loop.rs")]

@@ -55,6 +55,8 @@ pub(super) struct Copy {
     pub(super) tag: ReplyTag,
     pub(super) salt: Salt,
     pub(super) address: usize,
+    /// Where it went: the candidate of that number may be another meanwhile.
+    pub(super) to: SocketAddr,
     pub(super) socket: SocketId,
     pub(super) kind: HelloKind,
     pub(super) sent: Instant,

@@ -204,7 +204,7 @@ impl Engine {
             params.live_session.and_then(|token| self.closing.get(&peer).filter(|id| named(id, token)));
         if let Some(&ended) = ended.filter(|_| !live) {
             // It asks after a session that we are closing: it shall hear that, not find a new one.
-            self.with_session(slot_of(ended), |session| session.close_again(now));
+            self.with_session(slot_of(ended), |session| session.close_again(true, now));
             return self.drop_as(Dropped::Unwanted);
         }
         if !live && let Err(why) = self.admit(&peer, asked, now) {

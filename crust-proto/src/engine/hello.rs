@@ -140,7 +140,8 @@ impl Engine {
         candidate.sent += 1;
         let remote = candidate.address;
         let tag = key.reply_tag(&salt);
-        let forgotten = attempt.remember(Copy { tag, salt, address: at, socket, kind, sent: now });
+        let forgotten =
+            attempt.remember(Copy { tag, salt, address: at, to: remote, socket, kind, sent: now });
         if let Some(tag) = forgotten {
             self.tags.remove(&tag);
         }

@@ -17,7 +17,7 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 /// How often in a row a socket that died is opened again without anything having arrived on it.
 const MAX_DEATHS: u32 = 4;
 
-/// How many sessions that are over wait to be released; beyond this the oldest is forgotten.
+/// How many sessions that are over, and were told of, wait to be released; beyond this the first is forgotten.
 const MAX_ENDED: usize = 1024;
 
 /// How many handshakes of one peer may be unconfirmed at once.
@@ -35,7 +35,7 @@ impl Engine {
     /// Forgets a session: the application will not ask for it again. One that is still open is closed with code 0.
     ///
     /// Call it for each session that has [ended](Event::Closed), once all that had arrived was read: until then the
-    /// engine keeps it. (1,024 of them at most, the latest.)
+    /// engine keeps it. (Of those whose end was told it keeps the 1,024 that ended last.)
     pub fn release(&mut self, id: SessionId, now: Instant) {
         if self.ended.remove(&id).is_some() {
             return;
@@ -113,7 +113,9 @@ impl Engine {
         }
         if entry.session.close_reason().is_some() {
             self.forget_peer(&peer, id);
-            self.closing.insert(peer, id);
+            // The latest: whatever becomes of older ones, which nobody asks after any more.
+            let latest = self.closing.entry(peer).or_insert(id);
+            *latest = (*latest).max(id);
         }
         self.rearm(slot, now);
     }
@@ -158,15 +160,19 @@ impl Engine {
         if let Some(local) = dead.local.filter(|_| dead.deaths < MAX_DEATHS && !self.shut_down) {
             self.bind_after(local, dead.deaths + 1);
         }
-        self.leave_dead_sockets(now);
+        self.leave_dead_sockets(Some(socket), now);
     }
 
     /// Moves sessions whose socket is gone to one that is there. Their peers see another address, as when a NAT
     /// rebinds.
-    pub(super) fn leave_dead_sockets(&mut self, now: Instant) {
+    pub(super) fn leave_dead_sockets(&mut self, lost: Option<SocketId>, now: Instant) {
         for slot in self.slots.indices() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
             let Some(route) = entry.session.route() else { continue };
+            if let Some(lost) = lost {
+                // Also where only something on the side went over it.
+                entry.session.forget_socket(lost);
+            }
             if self.sockets.contains_key(&route.socket) {
                 continue;
             }
@@ -265,6 +271,28 @@ impl Engine {
         }
     }
 
+    /// Forgets what ended first where there is too much of it; but none whose application was not told yet.
+    fn forget_ended(&mut self) {
+        for _ in 0..self.endings.len() {
+            if self.ended.len() <= MAX_ENDED {
+                break;
+            }
+            let Some(oldest) = self.endings.pop_front() else { break };
+            match self.ended.get(&oldest) {
+                Some(entry) if entry.session.is_told() => {
+                    self.ended.remove(&oldest);
+                }
+                Some(_) => self.endings.push_back(oldest),
+                None => {}
+            }
+        }
+        // Released ones leave their names behind.
+        if self.endings.len() > 2 * self.ended.len().max(MAX_ENDED) {
+            let ended = &self.ended;
+            self.endings.retain(|id| ended.contains_key(id));
+        }
+    }
+
     /// A session is over.
     fn retire(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.discard_slot(slot) else { return };
@@ -272,10 +300,8 @@ impl Engine {
         if entry.announced {
             if !entry.released {
                 self.ended.insert(id, entry);
-                if self.ended.len() > MAX_ENDED {
-                    // The oldest has the lowest name.
-                    self.ended.pop_first();
-                }
+                self.endings.push_back(id);
+                self.forget_ended();
             }
             return;
         }

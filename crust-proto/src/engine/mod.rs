@@ -104,6 +104,8 @@ pub struct Engine {
     closing: BTreeMap<PeerId, SessionId>,
     /// Sessions that are over, until the application releases them.
     ended: BTreeMap<SessionId, Box<Entry>>,
+    /// Their names in the order in which they ended; some may be released already.
+    endings: VecDeque<SessionId>,
     ready: VecDeque<u32>,
     timers: BTreeSet<(Instant, Timer)>,
     events: VecDeque<Event>,
@@ -154,6 +156,7 @@ impl Engine {
     /// A node with that configuration. `seed` must be fresh from the system's randomness in real life and is
     /// used up; the same seed, configuration and inputs give the same outputs, byte for byte.
     pub fn new(config: Config, seed: Seed, now: Instant, wall: UnixTime) -> Self {
+        let config = Config { handshake: config.handshake.in_bounds(), ..config };
         let secret = config.secret_key.expose();
         let mut random = Random::new(seed, &[secret, &wall.as_millis().to_be_bytes()]);
         // What is seen on the wire must not repeat either, should a seed be used twice: salts lead to keys.
@@ -187,6 +190,7 @@ impl Engine {
             peers: BTreeMap::new(),
             closing: BTreeMap::new(),
             ended: BTreeMap::new(),
+            endings: VecDeque::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
             events: VecDeque::new(),
@@ -261,7 +265,7 @@ impl Engine {
         if self.sockets.remove(&socket).is_some() {
             self.outbox.retain(|outgoing| outgoing.route.socket != socket);
             self.commands.push_back(Command::CloseSocket { socket });
-            self.leave_dead_sockets(now);
+            self.leave_dead_sockets(Some(socket), now);
         }
     }
 
@@ -324,7 +328,7 @@ impl Engine {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.local = Some(local);
                     self.events.push_back(Event::Listening { socket, local });
-                    self.leave_dead_sockets(now);
+                    self.leave_dead_sockets(None, now);
                     self.hurry_attempts(now);
                 }
             }

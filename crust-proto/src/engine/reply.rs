@@ -47,7 +47,10 @@ impl Engine {
         now: Instant,
     ) {
         let Some(attempt) = self.attempts.get(&id) else { return self.drop_as(Dropped::Late) };
-        let Some(copy) = attempt.copies.iter().find(|c| c.tag == tag).cloned() else {
+        let of_tag = attempt.copies.iter().find(|c| c.tag == tag);
+        let present =
+            |c: &&Copy| attempt.candidates.get(c.address).is_some_and(|there| there.address == c.to);
+        let Some(copy) = of_tag.filter(present).cloned() else {
             return self.drop_as(Dropped::Late);
         };
         let key = if copy.kind == HelloKind::WhoIs { &self.hello_unknown } else { &attempt.key };

@@ -178,10 +178,15 @@ impl Path {
         }
     }
 
-    /// A socket is gone, and `other` takes its place.
-    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
+    /// A socket is gone, and with it what was to go to other addresses over it.
+    pub(crate) fn forget_socket(&mut self, lost: SocketId) {
         self.candidate.take_if(|c| c.route.socket == lost);
         self.responses.retain(|(_, route)| route.socket != lost);
+    }
+
+    /// A socket is gone, and `other` takes its place.
+    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
+        self.forget_socket(lost);
         if self.route.socket == lost {
             // The peer answers where it hears us next.
             self.route = Route { socket: other, remote: self.route.remote, local: None };
@@ -262,14 +267,24 @@ impl Path {
     }
 
     /// A challenge or a response that must go to another address than the present one, alone in its packet.
-    pub(crate) fn due_elsewhere(&mut self, now: Instant) -> Option<(Route, Elsewhere)> {
+    pub(crate) fn due_elsewhere(
+        &mut self,
+        is_blocked: impl Fn(SocketId) -> bool,
+        now: Instant,
+    ) -> Option<(Route, Elsewhere)> {
         let present = self.route;
-        if let Some(at) = self.responses.iter().position(|(_, route)| route.remote != present.remote) {
+        let elsewhere = |route: &Route| route.remote != present.remote && !is_blocked(route.socket);
+        if let Some(at) = self.responses.iter().position(|(_, route)| elsewhere(route)) {
             let (token, route) = self.responses.remove(at);
             return Some((route, Elsewhere::Response(token)));
         }
         let pto = self.recovery.pto();
         let candidate = self.candidate.as_mut().filter(|c| c.challenge.due(now))?;
+        if is_blocked(candidate.route.socket) {
+            // Later, as if it had been lost.
+            candidate.challenge.next = now + pto;
+            return None;
+        }
         if candidate.challenge.sent >= MAX_CHALLENGES || !candidate.may_send() {
             self.candidate = None;
             return None;

@@ -17,9 +17,9 @@ fn a_new_address_gets_a_challenge_and_nothing_else_until_it_answers() {
     let mut path = path();
     path.on_packet(route(2), 100, true, || [5; 8], NOW);
     assert_eq!(path.route, route(1));
-    let (to, Elsewhere::Challenge(token)) = path.due_elsewhere(NOW).unwrap() else { panic!() };
+    let (to, Elsewhere::Challenge(token)) = path.due_elsewhere(|_| false, NOW).unwrap() else { panic!() };
     assert_eq!((to, token), (route(2), [5; 8]));
-    assert!(path.due_elsewhere(NOW).is_none(), "one at a time");
+    assert!(path.due_elsewhere(|_| false, NOW).is_none(), "one at a time");
     assert_eq!(path.on_response(token, route(3), NOW), Validated::No, "answered from elsewhere");
     assert_eq!(path.on_response([6; 8], route(2), NOW), Validated::No, "a wrong answer");
     assert_eq!(path.on_response(token, route(2), NOW), Validated::Moved { from: route(1).remote });
@@ -48,10 +48,10 @@ fn an_answer_to_a_challenge_that_was_never_sent_is_none() {
 fn an_old_packet_from_elsewhere_challenges_nobody_and_a_newer_one_from_home_ends_the_detour() {
     let mut path = path();
     path.on_packet(route(2), 100, false, || [5; 8], NOW);
-    assert!(path.due_elsewhere(NOW).is_none());
+    assert!(path.due_elsewhere(|_| false, NOW).is_none());
     path.on_packet(route(2), 100, true, || [5; 8], NOW);
     path.on_packet(route(1), 100, true, || [5; 8], NOW);
-    assert!(path.due_elsewhere(NOW).is_none());
+    assert!(path.due_elsewhere(|_| false, NOW).is_none());
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_candidate_gets_at_most_three_times_what_came_from_it_and_is_given_up_in_the
     let mut now = NOW;
     let mut sent = 0;
     for _ in 0..100 {
-        while path.due_elsewhere(now).is_some() {
+        while path.due_elsewhere(|_| false, now).is_some() {
             sent += 41;
         }
         now = now + Duration::from_secs(60);
@@ -70,7 +70,7 @@ fn a_candidate_gets_at_most_three_times_what_came_from_it_and_is_given_up_in_the
     path.on_packet(route(2), 10_000, true, || [5; 8], now);
     let mut challenges = 0;
     for _ in 0..100 {
-        while path.due_elsewhere(now).is_some() {
+        while path.due_elsewhere(|_| false, now).is_some() {
             challenges += 1;
         }
         now = now + Duration::from_secs(60);
@@ -108,7 +108,7 @@ fn a_challenge_is_answered_along_the_way_that_it_came() {
     let mut path = path();
     path.on_challenge([1; 8], route(1));
     path.on_challenge([2; 8], route(2));
-    let (to, Elsewhere::Response(token)) = path.due_elsewhere(NOW).unwrap() else { panic!() };
+    let (to, Elsewhere::Response(token)) = path.due_elsewhere(|_| false, NOW).unwrap() else { panic!() };
     assert_eq!((to, token), (route(2), [2; 8]));
     assert_eq!(path.due_response(), Some([1; 8]));
     assert_eq!(path.due_response(), None);

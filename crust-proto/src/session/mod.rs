@@ -50,6 +50,8 @@ const PROTOCOL_VIOLATION: u64 = PROTOCOL_CODES + 1;
 const KEYS_USED_UP: u64 = PROTOCOL_CODES + 2;
 /// How often CLOSE is sent to a peer that does not confirm it.
 const CLOSE_TRIES: u32 = 6;
+/// The first pause between two answers with CLOSE to what the peer sends; it doubles.
+const CLOSE_REPEAT: Duration = Duration::from_millis(5);
 /// How long CLOSE is repeated at most, whatever the peer claims of its acknowledgements.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// A reason longer than this is cut, so that CLOSE always fits a packet.
@@ -83,8 +85,11 @@ enum State {
         code: u64,
         reason: Bytes,
         sent: u32,
-        /// Packets that the peer sent since: it has not heard.
-        heard: u32,
+        /// Whether the peer has shown that it has not heard, and is told again beside the tries.
+        again: bool,
+        /// How often it was, and from when on it may be once more.
+        repeats: u32,
+        may_repeat: Instant,
         next: Instant,
         until: Instant,
     },
@@ -366,6 +371,18 @@ impl Session {
         self.ping();
     }
 
+    /// Whether it is over and the application has heard so.
+    pub(crate) const fn is_told(&self) -> bool {
+        self.close_reason.is_some() && !self.closed_event
+    }
+
+    /// A socket is gone: nothing goes to the side over it any more.
+    pub(crate) fn forget_socket(&mut self, lost: SocketId) {
+        for path in &mut self.paths {
+            path.forget_socket(lost);
+        }
+    }
+
     /// The socket of a path is gone; it goes on over another.
     pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
         for path in &mut self.paths {
@@ -574,15 +591,17 @@ impl Session {
         }
     }
 
-    /// The peer speaks as if the session were open: it has not heard CLOSE, and hears it again. Ever less often, or
-    /// the two would keep each other busy (RFC 9000 §10.2.1).
-    pub(crate) fn close_again(&mut self, now: Instant) {
-        if let State::Closing { heard, next, sent, .. } = &mut self.state {
-            *heard = heard.saturating_add(1);
-            if *sent > 0 && heard.is_power_of_two() {
-                *next = now;
-                *sent = (*sent).min(CLOSE_TRIES - 1);
-            }
+    /// The peer speaks as if the session were open: it has not heard CLOSE, and hears it again, with pauses that grow,
+    /// or the two would keep each other busy (RFC 9000 §10.2.1). Where it `asked` there is no pause.
+    pub(crate) fn close_again(&mut self, asked: bool, now: Instant) {
+        let longest = self.closing_pto();
+        if let State::Closing { sent, again, repeats, may_repeat, .. } = &mut self.state
+            && *sent > 0
+            && (asked || *may_repeat <= now)
+        {
+            *again = true;
+            *may_repeat = now + (CLOSE_REPEAT * (1 << (*repeats).min(10))).min(longest);
+            *repeats += 1;
         }
     }
 
@@ -594,7 +613,9 @@ impl Session {
                 code,
                 reason: said,
                 sent: 0,
-                heard: 0,
+                again: false,
+                repeats: 0,
+                may_repeat: now,
                 next: now,
                 until: now + CLOSE_PATIENCE,
             };

@@ -9,7 +9,7 @@ use crate::event::{CloseReason, Misbehaviour, PROTOCOL_CODES};
 use crate::path::{Carried, Contents, Route, Validated};
 use crate::recovery::{AckError, Ecn, Outcome, TimeoutKind};
 use crate::session::keys::Opened;
-use crate::streams::Side;
+use crate::streams::{Sent, Side};
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Ack, Frame};
 use crate::wire::packet::{HEAD_LEN, Head};
@@ -88,7 +88,7 @@ impl Session {
         path.on_packet(route, len, newest, token, now);
 
         if matches!(self.state, State::Closing { .. }) {
-            self.close_again(now);
+            self.close_again(false, now);
         }
         let mut eliciting = false;
         let mut reader = Reader::new(data);
@@ -204,7 +204,8 @@ impl Session {
                 match carried {
                     Carried::Streams(sent) => {
                         self.streams.on_acked(&sent);
-                        progress = true;
+                        // What the peer is told of our own windows is nothing that the application wrote.
+                        progress |= matches!(sent, Sent::Stream { .. } | Sent::Message { .. });
                     }
                     Carried::Ack { path, largest } => {
                         if let Some(path) = self.paths.iter_mut().find(|p| p.number == path) {

@@ -54,7 +54,7 @@ impl Session {
                 blocked = Some(path.route.socket);
                 continue;
             }
-            if let Some((route, what)) = path.due_elsewhere(now)
+            if let Some((route, what)) = path.due_elsewhere(&is_blocked, now)
                 && let Some(transmit) = self.send_elsewhere(at, route, what, buf, now)
             {
                 return Polled::Transmit(transmit);
@@ -296,6 +296,10 @@ impl Session {
             State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
                 *next = now + pto * (1 << *sent);
                 *sent += 1;
+                (*code, reason.clone())
+            }
+            State::Closing { code, reason, again, .. } if *again => {
+                *again = false;
                 (*code, reason.clone())
             }
             State::Draining { confirm, .. } if *confirm => {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crust_proto::{CloseReason, Duration, Event, Priority, SessionId};
+use crust_proto::{CloseReason, Duration, Event, Input, Priority, SessionId};
 
 use crate::net::{Net, seeds};
 
@@ -146,4 +146,34 @@ fn a_socket_that_is_closed_on_request_leaves_its_sessions_to_another() {
     net.session(a, at_a).send_message(Priority::default(), b"from elsewhere", false).expect("room");
     net.run_until("it arrives", |net| net.session(b, at_b).recv_message().is_some());
     assert_eq!(net.nodes[a].engine.local_addresses(), [SECOND.into()]);
+}
+
+/// A packet on another socket is a reason to challenge its sender there; not once that socket is gone. (The network
+/// fails where something is sent from a socket that is not open.)
+#[test]
+fn nothing_goes_out_on_the_side_over_a_socket_that_is_gone() {
+    let mut net = Net::new(6);
+    let (a, b) = (net.add(), net.add_with(|setup| setup.config.listen.push(SECOND.into())));
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    net.wire = Some(Vec::new());
+    net.link(a, b).blocked = true;
+    net.session(a, at_a).send_message(Priority::default(), b"by another door", false).expect("room");
+    net.run_for(Duration::from_millis(1));
+    let wire = net.wire.take().unwrap_or_default();
+    let mut packet = wire.into_iter().find(|w| w.from == net.address(a)).expect("it was sent");
+    let second = *net.nodes[b].sockets.keys().last().expect("two");
+    let (from, len) = (packet.from, packet.data.len());
+    let data = &mut packet.data[..];
+    let arrives = Input::Datagrams { socket: second, from, to: None, ecn: None, segment: len, data };
+    net.nodes[b].input(arrives, net.now);
+    let clock = net.nodes[b].clock(net.now);
+    net.engine(b).unbind(second, clock);
+    net.run_for(Duration::from_secs(5));
+    net.link(a, b).blocked = false;
+    assert_talks_again(&mut net, b, at_b);
+}
+
+fn assert_talks_again(net: &mut Net, node: usize, session: SessionId) {
+    net.run_until("the message is there", |net| net.session(node, session).recv_message().is_some());
 }

@@ -29,7 +29,7 @@ use crate::{ending, name, setup};
 const MAX_RECEIVERS: usize = 32;
 
 /// How long transfers that were under way when the service ended may take to report that.
-const LAST_WORDS: Duration = Duration::from_millis(500);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The file's hash, once it is known.
 type Root = watch::Receiver<Option<Result<blake3::Hash, Failure>>>;
