@@ -515,3 +515,35 @@ fn closing_towards_an_address_that_is_not_validated_wakes_nobody_in_vain() {
     net.release(b, at_b);
     assert!(net.nodes[b].engine.is_idle(), "{:?}", net.nodes[b].engine);
 }
+
+#[test]
+fn the_figures_of_a_session_are_what_the_network_saw() {
+    let mut net = Net::new(17);
+    let [a, b] = pair(&mut net, |_| {});
+    net.settle();
+    let stats = |net: &Net, (node, session): (usize, SessionId)| {
+        net.nodes[node].engine.session(session).expect("open").stats()
+    };
+    let before = [stats(&net, a), stats(&net, b)];
+    net.wire = Some(Vec::new());
+    net.session(a.0, a.1).send_message(Priority::default(), &[1; 100_000], false).expect("room");
+    net.settle();
+    let wire = net.wire.take().unwrap_or_default();
+    for ((from, to), (sender, receiver)) in [((a, b), (0, 1)), ((b, a), (1, 0))] {
+        let address = net.address(from.0);
+        let seen: Vec<u64> = wire.iter().filter(|w| w.from == address).map(|w| w.data.len() as u64).collect();
+        let (count, bytes) = (seen.len() as u64, seen.iter().sum::<u64>());
+        let (s, r) = (stats(&net, from), stats(&net, to));
+        assert!(count > 10);
+        assert_eq!(s.packets_sent - before[sender].packets_sent, count);
+        assert_eq!(s.bytes_sent - before[sender].bytes_sent, bytes);
+        assert_eq!(r.packets_received - before[receiver].packets_received, count);
+        assert_eq!(r.bytes_received - before[receiver].bytes_received, bytes);
+        assert_eq!((s.packets_lost, s.bytes_in_flight), (0, 0));
+    }
+    // The first of many, so that later ones tell of the loss.
+    net.lose.insert(net.sent + 1);
+    net.session(a.0, a.1).send_message(Priority::default(), &[1; 100_000], false).expect("room");
+    net.settle();
+    assert_eq!(stats(&net, a).packets_lost, 1);
+}
