@@ -84,20 +84,28 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bare;
+pub mod cipher;
 mod executor;
 pub mod firewall;
 pub mod flow;
 pub mod host;
 pub mod link;
+pub mod meeting;
 pub mod nat;
 pub mod oracle;
 pub mod packet;
+pub mod page;
+pub mod pcap;
 pub mod population;
 pub mod program;
+pub mod record;
 pub mod rng;
+pub mod scenario;
 mod seeds;
 pub mod site;
 pub mod stun;
+pub mod swarm;
 pub mod world;
 
 pub use flow::{Flow, Protocol, TcpFlags};

@@ -47,6 +47,9 @@ use crate::{Ecn, HostEvent, HostId, LinkConfig, NetError, SendOptions, UdpId, Ud
 /// How much time of the world passes at most, unless told otherwise: a test that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
+/// Sees the world after each of its steps.
+type Observer = Box<dyn FnMut(&World) + Send>;
+
 /// A world that programs run in. They end with it.
 pub struct Sim(Handle);
 
@@ -55,9 +58,10 @@ pub struct Sim(Handle);
 struct Handle(Arc<Shared>);
 
 struct Shared {
-    // Where both are locked, the world is first.
+    // Where several are locked, observers are first, then the world.
     world: Mutex<World>,
     executor: Mutex<Executor>,
+    observers: Mutex<Vec<Observer>>,
     /// A host without a network, for what a test does that no host does.
     observer: HostId,
 }
@@ -68,7 +72,8 @@ impl Sim {
         let mut world = World::new(seed);
         let observer = world.add_host();
         let executor = Executor::new(Instant::ZERO + LIMIT);
-        Self(Handle(Arc::new(Shared { world: Mutex::new(world), executor: Mutex::new(executor), observer })))
+        let (world, executor) = (Mutex::new(world), Mutex::new(executor));
+        Self(Handle(Arc::new(Shared { world, executor, observers: Mutex::default(), observer })))
     }
 
     /// The world, to be built, looked at or changed. Not to be held over an `await`.
@@ -93,6 +98,12 @@ impl Sim {
     /// When a run fails for taking too long, in the world's time; a day if never called.
     pub fn set_limit(&self, limit: Duration) {
         self.executor().limit = Instant::ZERO + limit;
+    }
+
+    /// Lets a function see the world after each step from now on, when no program can run. It costs no event and
+    /// changes no hash. A panic in it fails the run.
+    pub fn observe(&self, observer: impl FnMut(&World) + Send + 'static) {
+        self.0.observers().push(Box::new(observer));
     }
 
     /// The runtime of a host's programs: tasks that a crash of the host ends, and its clocks.
@@ -172,12 +183,14 @@ impl Sim {
     fn advance(&self) {
         let mut happened = Vec::new();
         {
+            let mut observers = self.0.observers();
             let mut world = self.world();
             if !world.has_events() && world.step().is_none() {
                 let tasks = self.executor().len();
                 drop(world);
                 panic!("nothing will ever happen again; the test's body and {tasks} tasks wait");
             }
+            observers.iter_mut().for_each(|observer| observer(&world));
             while let Some(event) = world.poll_event() {
                 happened.push(event);
             }
@@ -235,6 +248,10 @@ impl Handle {
     fn world(&self) -> MutexGuard<'_, World> {
         // A panic elsewhere is what the test fails with; this lock need not be another.
         self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn observers(&self) -> MutexGuard<'_, Vec<Observer>> {
+        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn executor(&self) -> MutexGuard<'_, Executor> {

@@ -177,6 +177,8 @@ pub struct World {
     now: Instant,
     /// It has run.
     begun: bool,
+    /// UDP datagrams that hosts have sent.
+    datagrams: u64,
     serial: u64,
     heap: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     nodes: Vec<Node>,
@@ -216,6 +218,7 @@ impl World {
             rng: Rng::new(seed),
             now: Instant::ZERO,
             begun: false,
+            datagrams: 0,
             serial: 0,
             heap: BinaryHeap::new(),
             nodes: Vec::new(),
@@ -254,6 +257,11 @@ impl World {
     /// How many events have happened.
     pub fn events_so_far(&self) -> u64 {
         self.trace.events
+    }
+
+    /// How many UDP datagrams hosts have sent.
+    pub fn datagrams_so_far(&self) -> u64 {
+        self.datagrams
     }
 
     /// The hash over everything that has happened: when, where, which bytes.

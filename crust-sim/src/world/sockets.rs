@@ -163,6 +163,7 @@ impl World {
         let buffer = self.buffer();
         let packet = Packet::udp(buffer, &header, payload).map_err(|_| NetError::MessageTooLong)?;
         let digest = trace::digest(payload, 0);
+        self.datagrams += 1;
         self.send_by(host, way, Moving { packet, payload: digest, ruined: false });
         Ok(())
     }

@@ -1,0 +1,1 @@
+//! Bare engines on hosts of a world, without any async.

@@ -1,0 +1,3 @@
+//! The `crust-sim` command.
+
+fn main() {}
