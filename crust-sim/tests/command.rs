@@ -1,0 +1,323 @@
+//! The `crust-sim` command as users run it: real processes, real files.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory of its own, and what was run in it.
+struct Place(TempDir);
+
+/// What a process has said.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_crust-sim"));
+        command.args(line.split_whitespace()).current_dir(self.0.path()).env_remove("CLICOLOR_FORCE");
+        command
+    }
+
+    /// Runs a command line; no argument holds a space.
+    fn run(&self, line: &str) -> Said {
+        Said::of(self.command(line).output().unwrap())
+    }
+
+    /// The same, with what it prints kept in a file, as a shell does it.
+    fn run_into(&self, file: &str, line: &str) -> Said {
+        let said = self.run(line);
+        self.write(file, &said.stdout);
+        said
+    }
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    #[track_caller]
+    fn well(self) -> Self {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{}", self.stdout);
+        self
+    }
+
+    /// One JSON object a line.
+    #[track_caller]
+    fn objects(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn last(&self) -> Value {
+        self.objects().pop().unwrap()
+    }
+
+    /// It failed as it should, for people and for machines.
+    #[track_caller]
+    fn badly(self, code: i32, name: &str, says: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.contains(says), "{}", self.stderr);
+        let error = self.last();
+        assert_eq!((error["event"].as_str(), error["code"].as_str()), (Some("error"), Some(name)));
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn the_matrix_has_every_pair_and_says_what_the_oracle_holds_possible() {
+    let place = Place::new();
+    let cells = place.run("matrix --seed 3 --json").well().objects();
+    assert_eq!(cells.len(), 144);
+    let cell = |a: &str, b: &str| cells.iter().find(|cell| cell["a"] == a && cell["b"] == b).unwrap();
+    let met = cell("symmetric", "open");
+    assert_eq!((met["connected"].as_f64(), met["way"].as_str()), (Some(1.0), Some("udp")));
+    assert!(met["time_ms"].as_f64().unwrap() > 1.0 && met["datagrams"].as_u64().unwrap() >= 3);
+    let hopeless = cell("symmetric", "symmetric");
+    assert_eq!((hopeless["connected"].as_f64(), hopeless["way"].as_str()), (Some(0.0), None));
+    assert_eq!((&hopeless["possible"], &hopeless["certain"]), (&serde_json::json!([]), &false.into()));
+    let punched = cell("port-restricted", "full-cone");
+    assert_eq!(punched["possible"], serde_json::json!(["plain-udp", "tcp-simultaneous-open"]));
+    assert!(punched["certain"].as_bool().unwrap());
+}
+
+#[test]
+fn the_matrix_for_people_fits_a_hundred_columns_and_explains_itself() {
+    let said = Place::new().run("matrix").well();
+    let width = said.stdout.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(width <= 100, "{width} columns:\n{}", said.stdout);
+    for word in ["port-restricted", "udp-blocked", "milliseconds/datagrams", "relay"] {
+        assert!(said.stdout.contains(word), "no {word} in\n{}", said.stdout);
+    }
+    assert!(!said.stdout.contains('\x1b'), "colours where there is no terminal");
+}
+
+#[test]
+fn one_pair_can_be_asked_for_alone() {
+    let place = Place::new();
+    let cells = place.run("matrix --pair cgn,open --seeds 5..15 --json").well().objects();
+    assert_eq!((cells.len(), cells[0]["seeds"].as_u64()), (1, Some(10)));
+    let said = place.run("matrix --pair firewall,firewall").well();
+    assert!(said.stdout.starts_with("firewall with firewall: connected over UDP"), "{}", said.stdout);
+    place.run("matrix --pair cube,open --json").badly(2, "usage", "port-restricted");
+    place.run("matrix --pcap x.pcapng --json").badly(2, "usage", "--pair symmetric,open");
+}
+
+#[test]
+fn the_population_ends_with_shares_and_percentiles() {
+    let place = Place::new();
+    let said = place.run("population --mix b --seeds 0..60 --each --json").well();
+    let objects = said.objects();
+    let (total, each) = objects.split_last().unwrap();
+    assert_eq!((total["seeds"].as_u64(), each.len()), (Some(60), 60));
+    let share = |name: &str| total[name].as_f64().unwrap();
+    let met = each.iter().filter(|line| line["way"] == "udp").count() as f64 / 60.0;
+    assert!((share("connected") - met).abs() < 1e-5, "{total}");
+    assert!((share("direct") + share("relayed") - share("connected")).abs() < 1e-5, "{total}");
+    assert!(share("connected") <= share("certain") && share("certain") <= share("possible"), "{total}");
+    assert!(0.0 < share("connected") && share("possible") <= 1.0, "{total}");
+    assert!(share("p50_ms") > 0.0 && share("p50_ms") <= share("p95_ms"), "{total}");
+    assert_eq!(place.run("population --mix b --seeds 0..60 --json").well().last(), *total);
+    let people = place.run("population --seeds 0..5 -q").well();
+    assert!(people.stdout.contains("p95") && people.stdout.contains("possible"), "{}", people.stdout);
+}
+
+#[test]
+fn another_population_is_read_from_a_file_and_shown_where_it_is_wrong() {
+    let place = Place::new();
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/population.toml")).unwrap();
+    place.write("mine.toml", &text.replacen("\nb = ", "\noffice = ", 1));
+    let line = "population --file mine.toml --mix office --seeds 0..20 --json";
+    let (mine, mix_b) =
+        (place.run(line).well().last(), place.run("population --mix b --seeds 0..20 --json").last());
+    assert_eq!((&mine["p50_ms"], &mine["mix"]), (&mix_b["p50_ms"], &"office".into()));
+    place.run("population --file mine.toml --mix b --json").badly(2, "bad_file", "one of a, office");
+    place.run("population --mix office --json").badly(2, "usage", "--file");
+    place.write("wrong.toml", &text.replacen("a = { home = 0.55", "a = { hone = 0.55", 1));
+    let said = place.run("population --file wrong.toml --seeds 0..20 --json");
+    let line = text.lines().position(|line| line.starts_with("a = ")).unwrap() + 1;
+    assert_eq!(said.last()["line"].as_u64(), Some(line as u64));
+    assert!(said.stderr.starts_with(&format!("wrong.toml:{line}:")), "{}", said.stderr);
+    assert!(said.stderr.contains("a = { hone"), "the line itself: {}", said.stderr);
+    said.badly(2, "bad_file", "hone");
+}
+
+#[test]
+fn shards_in_any_number_join_to_what_one_sweep_finds() {
+    let place = Place::new();
+    let whole = place.run_into("whole", "sweep --seeds 7..19 --json");
+    let without_speed = |said: &Said| {
+        let mut objects = said.objects();
+        let total = objects.last_mut().unwrap().as_object_mut().unwrap();
+        for speed in ["seconds", "cpu_seconds", "datagrams_per_second", "datagrams_per_cpu_second"] {
+            assert!(total.remove(speed).is_some(), "no {speed}");
+        }
+        objects
+    };
+    for of in [1, 3, 13] {
+        let names: Vec<String> = (1..=of).map(|nth| format!("shard{nth}of{of}")).collect();
+        for (nth, name) in (1..).zip(&names) {
+            place.run_into(name, &format!("sweep --seeds 7..19 --shard {nth}/{of} --json"));
+        }
+        let joined = place.run(&format!("merge --json {}", names.join(" ")));
+        assert_eq!(joined.code, whole.code);
+        assert_eq!(without_speed(&joined), without_speed(&whole), "{of} shards");
+    }
+    // The same on several threads.
+    let threads = place.run("sweep --seeds 7..19 --jobs 5 --json");
+    assert_eq!(without_speed(&threads), without_speed(&whole));
+    place.run("merge --json whole shard1of3").badly(2, "bad_shards", "number of shards");
+    place.run("merge --json shard1of3 shard3of3").badly(2, "bad_shards", "missing: 2/3");
+    place.run("merge --json shard1of3 shard1of3 shard3of3").badly(2, "bad_shards", "both shard 1/3");
+    place.run("merge --json whole nowhere").badly(2, "no_such_file", "nowhere");
+    place.write("text", "hello\n");
+    place.run("merge --json text").badly(2, "bad_shards", "text:1: ");
+}
+
+#[test]
+fn a_sweep_tells_of_each_seed_and_then_of_all() {
+    let said = Place::new().run("sweep --seeds 0..6 --json");
+    let objects = said.objects();
+    let (total, seeds) = objects.split_last().unwrap();
+    let number = |value: &Value, name: &str| value[name].as_u64().unwrap();
+    assert_eq!(seeds.iter().map(|line| number(line, "seed")).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(number(total, "seeds"), 6);
+    let datagrams: u64 = seeds.iter().map(|line| number(line, "datagrams")).sum();
+    assert_eq!(number(total, "datagrams"), datagrams);
+    assert!(total["datagrams_per_second"].is_u64(), "{total}");
+    for hash in objects.iter().map(|line| line["hash"].as_str().unwrap()) {
+        assert_eq!(hash.len(), 64);
+    }
+    let failed = seeds.iter().filter(|line| !line["failure"].is_null()).count() as u64;
+    assert_eq!((number(total, "failed"), said.code), (failed, Some(i32::from(failed > 0))));
+}
+
+#[test]
+fn two_processes_give_the_same_hashes() {
+    let place = Place::new();
+    for line in ["replay 5 --json", "population --seeds 0..10 --each --json", "matrix --json"] {
+        let (one, other) = (place.run(line), place.run(line));
+        assert_eq!((one.code, one.stdout), (other.code, other.stdout), "{line}");
+    }
+    let threads = place.run("population --seeds 0..10 --each --json --jobs 3");
+    assert_eq!(threads.stdout, place.run("population --seeds 0..10 --each --json").stdout);
+}
+
+#[test]
+fn a_replay_tells_everything_of_one_seed_and_that_it_is_the_same_again() {
+    let place = Place::new();
+    let swept = place.run("sweep --seeds 4..5 --json").objects().remove(0);
+    let said = place.run("replay 4 --json");
+    let replayed = said.last();
+    for name in ["seed", "hash", "datagrams", "failure"] {
+        assert_eq!(replayed[name], swept[name], "{name}");
+    }
+    assert_eq!(replayed["deterministic"], true);
+    assert!(replayed["setting"].is_array());
+    assert_eq!(said.code, Some(i32::from(!swept["failure"].is_null())));
+    assert!(place.run("replay 4").stdout.contains(swept["hash"].as_str().unwrap()));
+    place.run("replay four --json").badly(2, "usage", "four");
+}
+
+#[test]
+fn a_scenario_that_is_no_file_is_refused() {
+    let place = Place::new();
+    place.run("run nowhere.toml --json").badly(2, "no_such_file", "nowhere.toml");
+    fs::write(place.path("binary.toml"), [0xff, 0xfe, 0]).unwrap();
+    place.run("run binary.toml --json").badly(2, "no_such_file", "UTF-8");
+    place.run("run binary.toml --seed 1 --seeds 0..2 --json").badly(2, "usage", "--seed");
+}
+
+#[test]
+fn captures_and_pages_are_written_and_what_cannot_be_is_known_before_the_work() {
+    let place = Place::new();
+    place.run("matrix --pair open,open -q --pcap one.pcapng --html one.html").well();
+    place.run("replay 1 -q --pcap two.pcap --html two.html");
+    place.run("population --seeds 0..3 -q --html three.html").well();
+    let files = [
+        "one.pcapng",
+        "one.contents.pcapng",
+        "one.html",
+        "two.pcap",
+        "two.contents.pcap",
+        "two.html",
+        "three.html",
+    ];
+    for name in files {
+        assert!(place.path(name).is_file(), "{name}");
+    }
+    for line in ["matrix", "replay 1", "population --seeds 0..1000000000"] {
+        let said = place.run(&format!("{line} --html no/where.html --json"));
+        assert!(!said.stdout.contains("hash"), "it did the work: {}", said.stdout);
+        said.badly(3, "output", "create the directory");
+    }
+}
+
+#[test]
+fn command_lines_that_make_no_sense_say_what_was_expected() {
+    let place = Place::new();
+    for (line, says) in [
+        ("sweep --json", "--seeds"),
+        ("sweep --seeds 5..5 --json", "A below B"),
+        ("sweep --seeds 0..x --json", "A..B"),
+        ("sweep --seeds 0..4 --shard 5/4 --json", "2/4"),
+        ("sweep --seeds 0..4 --shard 0/4 --json", "2/4"),
+        ("sweep --seeds 0..4 --jobs 0 --json", "1..=1024"),
+        ("merge --json", "FILE"),
+        ("dance --json", "dance"),
+    ] {
+        place.run(line).badly(2, "usage", says);
+    }
+    let said = place.run("");
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("Examples:"), "{}", said.stderr);
+    let version = place.run("--version").well().stdout;
+    assert_eq!(version.trim(), format!("crust-sim {}", env!("CARGO_PKG_VERSION")));
+    for command in ["matrix", "population", "run", "sweep", "merge", "replay"] {
+        let help = place.run(&format!("{command} --help")).well().stdout;
+        assert!(help.contains("Examples:") && help.contains("--json"), "{help}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_leaves_ends_the_work_without_a_word() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    // It would take years.
+    for line in [
+        "population --seeds 0..1000000000000 --each --json",
+        "sweep --seeds 0..1000000000000 --json --jobs 2",
+    ] {
+        let place = Place::new();
+        let mut child = place.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(first.starts_with('{'), "{first}");
+        let said = Said::of(child.wait_with_output().unwrap());
+        assert!(said.code.is_some_and(|code| code < 2), "{said:?}");
+        assert!(!said.stderr.contains("panic"), "{}", said.stderr);
+    }
+}
