@@ -196,6 +196,36 @@ fn shards_in_any_number_join_to_what_one_sweep_finds() {
 }
 
 #[test]
+fn a_seed_that_failed_is_named_with_the_command_that_replays_it() {
+    let place = Place::new();
+    // As a sweep would tell of it, whether or not one fails today.
+    let hashes = [[1; 32], [2; 32]];
+    let mut all = blake3::Hasher::new();
+    let mut text = String::new();
+    for (seed, hash) in (70u64..).zip(hashes) {
+        all.update(&seed.to_le_bytes()).update(&hash);
+        let (hash, failure) = (blake3::Hash::from(hash).to_hex(), (seed == 71).then_some("it is odd"));
+        let line =
+            serde_json::json!({"seed": seed, "hash": hash.as_str(), "datagrams": 5, "failure": failure});
+        text += &format!("{line}\n");
+    }
+    let hash = all.finalize().to_hex();
+    let total = serde_json::json!({
+        "seeds": 2, "failed": 1, "hash": hash.as_str(), "datagrams": 10, "datagrams_per_second": 5,
+        "datagrams_per_cpu_second": null, "seconds": 2.0, "cpu_seconds": null, "range": "70..72", "shard": "1/1",
+    });
+    place.write("sweep", &format!("{text}{total}\n"));
+    for line in ["merge sweep", "merge sweep --json"] {
+        let said = place.run(line);
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(said.stderr.contains("seed 71 failed: it is odd"), "{}", said.stderr);
+        assert!(said.stderr.contains("crust-sim replay 71"), "{}", said.stderr);
+        assert!(said.stdout.contains(hash.as_str()), "{}", said.stdout);
+    }
+    assert_eq!(place.run("merge sweep --json").last(), total);
+}
+
+#[test]
 fn a_sweep_tells_of_each_seed_and_then_of_all() {
     let said = Place::new().run("sweep --seeds 0..6 --json");
     let objects = said.objects();

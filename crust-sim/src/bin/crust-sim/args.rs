@@ -15,8 +15,8 @@ Exit codes:
   2  bad input: options, a file that is wrong or missing
   3  a file, or standard output, cannot be written
 
-With --json every line on standard output is one JSON object; a command that cannot do what it was asked for ends
-with {\"event\":\"error\",\"code\":\"...\",\"message\":\"...\"}.";
+With --json every line on standard output is one JSON object; a command that cannot do what it was
+asked for ends with {\"event\":\"error\",\"code\":\"...\",\"message\":\"...\"}.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +44,7 @@ A result over a population is a model, never a field rate.";
 const RUN: &str = "\
 Examples:
   crust-sim run outage.toml
-  crust-sim run outage.toml --seeds 0..200           with other weather each time
+  crust-sim run outage.toml --seeds 0..200 --jobs 4  with other luck each time
   crust-sim run outage.toml --seed 17 --pcap outage.pcapng --html outage.html";
 
 const SWEEP: &str = "\
@@ -151,6 +151,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) which: Which,
     #[command(flatten)]
+    pub(crate) jobs: Jobs,
+    #[command(flatten)]
     pub(crate) record: Record,
 }
 
@@ -187,10 +189,10 @@ pub(crate) struct ReplayArgs {
 /// Which seeds.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// This seed.
+    /// With this seed [default: the scenario's, else 0].
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
-    /// Every seed from A up to, not including, B.
+    /// With every seed from A up to, not including, B.
     #[arg(long, value_name = "A..B")]
     pub(crate) seeds: Option<Seeds>,
 }

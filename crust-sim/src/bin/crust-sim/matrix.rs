@@ -197,6 +197,8 @@ fn table(outcomes: &mut [Outcome], seeds: Seeds, out: &Output) {
     lines(&rows).iter().for_each(|line| out.line(line));
     out.line("");
     legend(outcomes, seeds).iter().for_each(|line| out.line(line));
+    out.line("");
+    out.line(words::today());
 }
 
 /// What the labels mean, as far as they occur.
@@ -218,11 +220,11 @@ fn legend(outcomes: &[Outcome], seeds: Seeds) -> Vec<String> {
     rows.extend(best.into_iter().map(|method| {
         let colour = if method.is_certain() { style::open() } else { style::bad() };
         let luck = if method.is_certain() { "" } else { ", with luck" };
-        let meaning = format!("not connected; possible by {}{luck}", words::told(method));
+        let meaning = format!("not connected; possible: {}{luck}", words::told(method));
         (Cell::new(words::short_method(method), colour), meaning)
     }));
     if outcomes.iter().any(|outcome| failed(&outcome) && outcome.possible.is_empty()) {
-        rows.push((Cell::new("-", style::dim()), "not connected; nothing but a relay would help".to_owned()));
+        rows.push((Cell::new("-", style::dim()), "not connected; nothing but a relay would do".to_owned()));
     }
     list(&rows)
 }

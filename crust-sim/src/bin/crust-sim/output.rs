@@ -104,7 +104,7 @@ impl Output {
     /// A bar that shows how far work is; it goes when it is dropped.
     pub(crate) fn progress(&self, label: &'static str, total: u64) -> Progress<'_> {
         let bar = self.bars.add(ProgressBar::new(total));
-        let template = "{prefix}  {bar:32}  {human_pos} of {human_len}  {per_sec}  {eta}";
+        let template = "{prefix}  {bar:32}  {human_pos} of {human_len}  {eta}";
         bar.set_style(
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );

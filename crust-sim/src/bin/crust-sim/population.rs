@@ -96,7 +96,7 @@ pub(crate) fn run(args: &PopulationArgs, out: &Output) -> Result<Verdict, Failur
     });
     let facts = facts(&total, [p50, p95], args);
     table::figures(&facts).iter().for_each(|line| out.line(line));
-    out.say("A model of a population, not a measurement of one.");
+    out.say(format_args!("A model of a population, not a measurement of one. {}", words::today()));
     record(files, &total, &facts, &population, args, out)?;
     Ok(Verdict::Held)
 }

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &ReplayArgs, out: &Output) -> Result<Verdict, Failure> {
         let page = Page {
             title: format!("Seed {}", first.seed),
             subtitle: format!("crust-sim replay {}", first.seed),
-            facts: facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            facts: told(&first, &facts),
             ..Page::default()
         };
         files.write(page, &format!("seed {}", first.seed), &recorder, out)?;
@@ -79,4 +79,12 @@ fn facts(report: &SwarmReport) -> [(&'static str, String); 4] {
         ("elapsed", format!("{} ms of the world's time", millis(report.elapsed))),
         ("hash", hex(&report.hash)),
     ]
+}
+
+/// The same for the page, with the setting and how it ended.
+fn told(report: &SwarmReport, facts: &[(&str, String)]) -> Vec<(String, String)> {
+    let outcome = ("outcome", report.failure.clone().unwrap_or("all held".to_owned()));
+    let setting = report.setting.iter().map(|line| ("setting", line.clone()));
+    let all = [outcome].into_iter().chain(facts.iter().cloned()).chain(setting);
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
 }

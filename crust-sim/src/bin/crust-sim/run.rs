@@ -1,11 +1,11 @@
 //! `crust-sim run`: a scenario file.
 
+use std::ops::ControlFlow;
+
 use crust_sim::page::Page;
-use crust_sim::record::Recorder;
 use crust_sim::scenario::{Scenario, ScenarioReport};
 use serde::Serialize;
 
-use crate::Verdict;
 use crate::args::RunArgs;
 use crate::failure::Failure;
 use crate::figures::{grouped, hex, millis};
@@ -15,6 +15,7 @@ use crate::recording::Files;
 use crate::source::{self, Place};
 use crate::table::{self, style};
 use crate::tally::Tally;
+use crate::{Verdict, work};
 
 /// One line of `--json`: one run.
 #[derive(Debug, Serialize)]
@@ -58,22 +59,23 @@ pub(crate) fn run(args: &RunArgs, out: &Output) -> Result<Verdict, Failure> {
     let mut tally = Tally::default();
     let mut first_failed = None;
     let progress = out.progress("runs", seeds.count());
-    for seed in seeds.iter() {
-        let report = scenario.run(seed, None);
-        progress.step();
-        tally.add(seed, &report.hash, report.datagrams, !report.failures.is_empty());
-        if !report.failures.is_empty() {
-            first_failed = first_failed.or(Some(seed));
-        }
-        out.object(&line(&scenario, &report));
-        if !many {
-            log(&scenario, &report, out);
-        }
-        complain(args, &report, many, out);
-        if out.unheard() {
-            break;
-        }
-    }
+    work::run(
+        seeds.iter(),
+        args.jobs.jobs,
+        |seed| scenario.run(*seed, None),
+        |report| {
+            progress.step();
+            let failed = !report.failures.is_empty();
+            tally.add(report.seed, &report.hash, report.datagrams, failed);
+            first_failed = first_failed.or(failed.then_some(report.seed));
+            out.object(&line(&scenario, &report));
+            if !many {
+                log(&scenario, &report, out);
+            }
+            complain(args, &report, many, out);
+            if out.unheard() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    );
     drop(progress);
     if many {
         summary(&scenario, &tally, seeds, out);
@@ -81,8 +83,7 @@ pub(crate) fn run(args: &RunArgs, out: &Output) -> Result<Verdict, Failure> {
     if let Some(recorder) = files.recorder() {
         let seed = first_failed.unwrap_or(seeds.first);
         let report = scenario.run(seed, Some(&recorder));
-        let page = page(args, &scenario, &report);
-        write(files, page, seed, &recorder, out)?;
+        files.write(page(args, &scenario, &report), &format!("seed {seed}"), &recorder, out)?;
     }
     Ok(if tally.failed() > 0 { Verdict::Broken } else { Verdict::Held })
 }
@@ -163,8 +164,4 @@ fn page(args: &RunArgs, scenario: &Scenario, report: &ScenarioReport) -> Page {
         ],
         ..Page::default()
     }
-}
-
-fn write(files: Files, page: Page, seed: u64, recorder: &Recorder, out: &Output) -> Result<(), Failure> {
-    files.write(page, &format!("seed {seed}"), recorder, out)
 }

@@ -1,7 +1,7 @@
 //! The library's answers in words: names for machines, short ones for tables.
 
 use crust_sim::Kind;
-use crust_sim::meeting::Way;
+use crust_sim::meeting::{TODAY, Way};
 use crust_sim::oracle::Method;
 
 /// A way's name.
@@ -44,20 +44,27 @@ pub(crate) const fn short_method(method: Method) -> &'static str {
     }
 }
 
-/// What a method is, in a few words.
+/// What a method that crust does not have yet is, in a few words.
 pub(crate) const fn told(method: Method) -> &'static str {
     match method {
-        Method::Open => "to an open address",
-        Method::PortMapping => "to a port that a router maps",
-        Method::Ipv6 => "over IPv6",
-        Method::PlainUdp => "punching to the addresses told",
-        Method::ObservedUdp => "punching back to where the other's come from",
-        Method::TcpSimultaneousOpen => "SYNs that cross",
-        Method::PredictedUdp => "aiming at a predicted port",
-        Method::PredictedTcp => "the same with SYNs",
-        Method::MutuallyPredictedUdp => "predicted ports on both sides",
-        Method::BirthdayUdp => "many ports until two meet",
+        // Over UDP it connects already.
+        Method::Open => "TCP to an open address",
+        Method::PortMapping => "a port that a router maps",
+        Method::Ipv6 => "TCP over IPv6",
+        Method::PlainUdp => "UDP punching to the addresses told",
+        Method::ObservedUdp => "UDP punching back to where packets come from",
+        Method::TcpSimultaneousOpen => "TCP by SYNs that cross",
+        Method::PredictedUdp => "UDP punching to a predicted port",
+        Method::PredictedTcp => "TCP by SYNs to a predicted port",
+        Method::MutuallyPredictedUdp => "UDP punching to predicted ports on both sides",
+        Method::BirthdayUdp => "UDP to many ports until two meet",
     }
+}
+
+/// What stands under every result: how far crust itself has come.
+pub(crate) fn today() -> String {
+    let names: Vec<&str> = TODAY.into_iter().map(method).collect();
+    format!("Crust has today: {} (without NATs), all over UDP.", names.join(", "))
 }
 
 /// A kind's name, where there is little room.
