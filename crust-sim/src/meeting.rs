@@ -124,33 +124,27 @@ fn meet(seed: u64, sites: [SiteProfile; 2], names: [String; 2], recorder: Option
         let began = sim.now();
         let deadline = began + PATIENCE;
         let [first, second] = &nodes;
-        let dials = [dial(first, &contacts[1], Duration::ZERO), dial(second, &contacts[0], apart)];
+        let dials = [
+            dial(first, &contacts[1], Duration::ZERO, (recorder, hosts[0], "a's")),
+            dial(second, &contacts[0], apart, (recorder, hosts[1], "b's")),
+        ];
         let connections = both(&sim, dials, deadline).await;
         let took = sim.now().saturating_since(began);
         meeting.datagrams = nodes.iter().map(|node| node.stats().datagrams_sent).sum();
-        let Some(connections) = connections else {
-            note(recorder, hosts[0], "they have not met");
-            return;
+        let proven = match &connections {
+            Some(ends) => both(&sim, ends.each_ref().map(prove), deadline).await,
+            None => None,
         };
-        for ((connection, name), host) in connections.iter().zip(["a", "b"]).zip(hosts) {
-            if let Some(recorder) = recorder {
-                recorder.connection(&format!("{name}'s"), connection);
-            }
-            note(recorder, host, "has the connection");
-        }
-        if both(&sim, connections.each_ref().map(prove), deadline).await.is_some() {
+        if proven.is_some() {
             (meeting.way, meeting.time) = (Some(Way::Udp), Some(took));
-            note(recorder, hosts[0], "both have sent and received");
+        }
+        if let Some(recorder) = recorder {
+            let text = if proven.is_some() { "both have sent and received" } else { "they have not met" };
+            recorder.note(None, text);
         }
     });
     meeting.hash = sim.world().hash();
     meeting
-}
-
-fn note(recorder: Option<&Recorder>, host: HostId, text: &str) {
-    if let Some(recorder) = recorder {
-        recorder.note(Some(host), text);
-    }
 }
 
 // -- the world --
@@ -304,13 +298,22 @@ async fn bind(sim: &Sim, host: HostId, recorder: Option<&Recorder>) -> Node {
 }
 
 /// Dials until it is connected.
-async fn dial(node: &Node, to: &Contact, after: Duration) -> Connection {
+async fn dial(
+    node: &Node,
+    to: &Contact,
+    after: Duration,
+    (recorder, host, name): (Option<&Recorder>, HostId, &str),
+) -> Connection {
     node.runtime().sleep(after).await;
     loop {
-        match node.connect(to).await {
-            Ok(connection) => return connection,
-            Err(_) => node.runtime().sleep(AGAIN).await,
+        if let Ok(connection) = node.connect(to).await {
+            if let Some(recorder) = recorder {
+                recorder.connection(name, &connection);
+                recorder.note(Some(host), "has the connection");
+            }
+            return connection;
         }
+        node.runtime().sleep(AGAIN).await;
     }
 }
 

@@ -269,11 +269,12 @@ fn record_all(files: Files, outcomes: &mut [Outcome], seeds: Seeds, out: &Output
     let met = cells.iter().filter(|cell| cell.score == Some(1.0)).count();
     let page = Page {
         title: "Who meets whom".to_owned(),
-        subtitle: format!("crust-sim matrix --seeds {seeds}"),
+        subtitle: format!("crust-sim matrix --seeds {seeds}; rows dial first"),
         facts: vec![
             ("pairs".to_owned(), cells.len().to_string()),
             ("connected".to_owned(), met.to_string()),
             ("seeds".to_owned(), seeds.to_string()),
+            ("methods".to_owned(), words::today()),
         ],
         matrix: Some(Matrix {
             names: Kind::ALL.iter().map(|kind| kind.name().to_owned()).collect(),
@@ -284,8 +285,8 @@ fn record_all(files: Files, outcomes: &mut [Outcome], seeds: Seeds, out: &Output
     files.write_page(&page, out)
 }
 
-/// From 1, all met, to 0, none did although it must be possible; `None` where only luck or a relay helps.
+/// From 1, all met, to 0, none did although there is a method; `None` where nothing but a relay would do.
 fn score(outcome: &Outcome) -> Option<f32> {
     let met = outcome.connected() as f32;
-    (met > 0.0 || outcome.certain()).then_some(met)
+    (met > 0.0 || !outcome.possible.is_empty()).then_some(met)
 }
