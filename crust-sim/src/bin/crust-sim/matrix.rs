@@ -43,7 +43,7 @@ struct Line<'a> {
     time_ms: Option<f64>,
     datagrams: Option<u64>,
     /// What the oracle holds possible, best first, and whether one of these needs no luck.
-    possible: Vec<&'a str>,
+    possible: Vec<String>,
     certain: bool,
 }
 
@@ -130,7 +130,7 @@ impl Outcome {
             way: self.way.map(words::way),
             time_ms: self.time().map(millis),
             datagrams: percentile(&mut self.datagrams, 50),
-            possible: self.possible.iter().map(|method| words::method(*method)).collect(),
+            possible: words::methods(&self.possible),
             certain: self.certain(),
         }
     }
@@ -143,7 +143,7 @@ impl Outcome {
                 let partly = if self.connected() < 1.0 { "~" } else { "" };
                 format!("{partly}{}/{datagrams}", time.as_millis())
             }
-            (None, Some(best)) => words::short_method(*best).to_owned(),
+            (None, Some(best)) => words::short_method(*best),
             (None, None) => "-".to_owned(),
         }
     }
@@ -160,7 +160,7 @@ impl Outcome {
 
     /// All of it in a sentence.
     fn sentence(&mut self) -> String {
-        let methods: Vec<&str> = self.possible.iter().map(|method| words::method(*method)).collect();
+        let methods = words::methods(&self.possible);
         let possible = match methods.is_empty() {
             true => "nothing but a relay".to_owned(),
             false => methods.join(", "),

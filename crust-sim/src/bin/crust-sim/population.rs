@@ -26,7 +26,7 @@ struct Line<'a> {
     way: Option<&'a str>,
     time_ms: Option<f64>,
     datagrams: u64,
-    possible: Vec<&'a str>,
+    possible: Vec<String>,
 }
 
 /// The last line of `--json`. Shares are of all seeds.
@@ -140,12 +140,12 @@ impl Total {
 fn tell(meeting: &Meeting, population: &Population, out: &Output) {
     let sites =
         meeting::drawn(meeting.seed, population).map(|site| format!("{:?}", site.class).to_lowercase());
-    let possible: Vec<&str> = meeting.possible.iter().map(|method| words::method(*method)).collect();
+    let possible = words::methods(&meeting.possible);
     let outcome = match (meeting.way, meeting.time) {
         (Some(way), Some(time)) => format!("{} after {} ms", words::way(way), millis(time)),
         _ => "not connected".to_owned(),
     };
-    let best = possible.first().copied().unwrap_or("nothing");
+    let best = possible.first().map_or("nothing", String::as_str);
     let [a, b] = &sites;
     out.line(format_args!("{:>8}  {a:<10} {b:<10}  {outcome:<26}  possible: {best}", meeting.seed));
     out.object(&Line {
