@@ -189,7 +189,7 @@ pub(crate) struct ReplayArgs {
 /// Which seeds.
 #[derive(Debug, Args)]
 pub(crate) struct Which {
-    /// With this seed [default: the scenario's, else 0].
+    /// With this seed [default: 0, or the scenario's].
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
     /// With every seed from A up to, not including, B.

@@ -1,9 +1,11 @@
 //! Many worlds, one after another or several at once, told of in order.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+use std::time::Duration;
 
 use crate::stopwatch::{Effort, Stopwatch, thread_cpu};
 
@@ -46,7 +48,7 @@ fn at_once<I, T: Send>(
     jobs: usize,
     work: &(impl Fn(&I) -> T + Sync),
     mut each: impl FnMut(T) -> ControlFlow<()>,
-) -> Option<std::time::Duration> {
+) -> Option<Duration> {
     thread::scope(|scope| {
         let (channels, threads): (Vec<Receiver<T>>, Vec<_>) = (0..jobs)
             .map(|nth| {
@@ -80,7 +82,7 @@ fn at_once<I, T: Send>(
     })
 }
 
-fn since(before: Option<std::time::Duration>) -> Option<std::time::Duration> {
+fn since(before: Option<Duration>) -> Option<Duration> {
     Some(thread_cpu()?.saturating_sub(before?))
 }
 
@@ -90,7 +92,8 @@ struct Tell<'a, I: fmt::Debug>(&'a I);
 impl<I: fmt::Debug> Drop for Tell<'_, I> {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("crust-sim: a defect met in {:?}", self.0);
+            // If that cannot be said there is nowhere left to say so.
+            let _ = writeln!(io::stderr(), "crust-sim: a defect met in {:?}", self.0);
         }
     }
 }
