@@ -129,7 +129,10 @@ fn run(page: &Page, nth: usize, most: usize, out: &mut dyn io::Write) -> io::Res
     };
     let (back, on) = (step(nth.wrapping_sub(1), "← previous"), step(nth + 1, "next →"));
     let up = if page.matrix.is_some() { "<a href=\"#matrix\">↑ matrix</a>" } else { "" };
-    writeln!(out, "<div class=\"head\"><h2>{}</h2><nav>{back}{up}{on}</nav></div>", escape(name))?;
+    // A page of one run has its name already.
+    if page.runs.len() > 1 || *name != page.title {
+        writeln!(out, "<div class=\"head\"><h2>{}</h2><nav>{back}{up}{on}</nav></div>", escape(name))?;
+    }
     summary(recording, &ways, out)?;
     out.write_all(b"<div class=\"pictures\">\n")?;
     diagram(recording, &drawing, out)?;
@@ -151,7 +154,11 @@ fn diagram(recording: &Recording, drawing: &Drawing, out: &mut dyn io::Write) ->
         };
         writeln!(out, "<p class=\"word\">{why}</p>")?;
     } else {
-        writeln!(out, "<div class=\"scroll\" tabindex=\"0\">\n{}{}</div>", drawing.lanes, drawing.svg)?;
+        let (lanes, svg) = (&drawing.lanes, &drawing.svg);
+        writeln!(
+            out,
+            "<div class=\"scroll\" tabindex=\"0\">\n<div class=\"lanes\">{lanes}</div>\n{svg}</div>"
+        )?;
     }
     for word in &drawing.left_out {
         writeln!(out, "<p class=\"word\">{}</p>", escape(word))?;
@@ -173,7 +180,7 @@ fn summary(recording: &Recording, ways: &[Journey], out: &mut dyn io::Write) -> 
     let last = recording.packets.last().map(|packet| packet.now).max(recording.samples.last().map(|s| s.now));
     let mut chips = vec![("packets", thousands(ways.len() as u64), "")];
     if let (Some(first), Some(last)) = (first, last) {
-        chips.push(("in", time_of(last.saturating_since(first)), ""));
+        chips.push(("from first to last", time_of(last.saturating_since(first)), ""));
     }
     for (name, count) in [("lost", end(Sight::Lost)), ("dropped", end(Sight::Dropped))] {
         chips.push((name, thousands(count), if count > 0 { " bad" } else { "" }));
@@ -219,7 +226,7 @@ fn time(now: Instant) -> String {
 fn time_of(duration: Duration) -> String {
     let micros = duration.as_micros();
     match micros {
-        0..10_000_000 => format!("{}.{:01} ms", micros / 1000, micros % 1000 / 100),
+        0..1_000_000 => format!("{}.{:01} ms", micros / 1000, micros % 1000 / 100),
         _ => format!("{}.{:03} s", micros / 1_000_000, micros % 1_000_000 / 1000),
     }
 }

@@ -13,7 +13,7 @@ use super::{escape, shortened, time};
 /// Points of a curve.
 const MOST_POINTS: usize = 400;
 /// Points of a curve that is a difference over time; more would show single packets.
-const MOST_RATES: usize = 100;
+const MOST_RATES: usize = 50;
 /// Connections that are drawn, and colours that `style.css` has.
 const MOST_CONNECTIONS: usize = 8;
 /// Notes that are marked.
@@ -284,3 +284,7 @@ fn number(value: f64, step: f64) -> String {
     let decimals = (-step.log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.decimals$}")
 }
+
+#[cfg(test)]
+#[path = "plot_tests.rs"]
+mod tests;

@@ -27,13 +27,17 @@ const MOST_STOPS: usize = 24;
 const BEFORE_NOTE: usize = 2;
 
 /// Pixels: left of the first lifeline, between two, right of the last.
-const LEFT: i32 = 128;
-const LANE: i32 = 148;
+const LEFT: i32 = 120;
+const LANE: i32 = 150;
 const RIGHT: i32 = 84;
-/// From one label to the next, from one arrow's end to the next, for a note, for a gap.
+/// Few lifelines stand further apart, as if there were so many at least.
+const LANES_OF_ROOM: i32 = 5;
+/// From one label to the next, from one arrow's end to the next, for a note or a gap.
 const ROW: i32 = 18;
-const END: i32 = 3;
+const END: i32 = 8;
 const BAND: i32 = 30;
+/// From an arrow's end to a label beside it.
+const CLEAR: i32 = 20;
 /// The head with the names.
 const HEAD: i32 = 34;
 
@@ -65,8 +69,8 @@ struct Point {
 enum End {
     /// It arrived, or nobody knows.
     Arrived,
-    /// It is still on its way.
-    Open,
+    /// It is still on its way to that lifeline, or went to somebody who is not drawn.
+    Open(usize),
     /// Lost or dropped between the last point and that lifeline.
     Lost(usize),
     /// Dropped at the last point.
@@ -106,6 +110,7 @@ pub(super) fn draw(recording: &Recording, ways: &[Journey], most: usize) -> Draw
         lanes: &lanes,
         y: HEAD / 2,
         last_time: i32::MIN,
+        last_text: String::new(),
         times: String::new(),
         body: String::new(),
     };
@@ -165,7 +170,13 @@ impl Lanes {
     }
 
     fn x(&self, lane: usize) -> i32 {
-        LEFT + LANE * lane as i32
+        LEFT + self.between() * lane as i32
+    }
+
+    /// From one lifeline to the next.
+    fn between(&self) -> i32 {
+        let gaps = (self.names.len() as i32 - 1).max(1);
+        (LANE * (LANES_OF_ROOM - 1) / gaps).clamp(LANE, LANE * 3 / 2)
     }
 
     fn width(&self) -> i32 {
@@ -218,7 +229,8 @@ fn line(recording: &Recording, way: &Journey, lanes: &Lanes, wires: &Wires) -> O
                     Some(last) if last.lane == lane => points.last_mut()?.at = *stop,
                     _ => points.push(Point { lane, at: *stop }),
                 }
-                end = if seen.sight == Sight::Sent { End::Open } else { End::Arrived };
+                let sent = points.last().copied().filter(|_| seen.sight == Sight::Sent);
+                end = sent.map_or(End::Arrived, |sent| End::Open(wires.next(recording, sent, lanes)));
             }
             (Sight::Dropped, Some(lane), Some(last)) if last.lane == lane => end = End::Dropped,
             (Sight::Dropped, Some(lane), None) => {
@@ -229,12 +241,6 @@ fn line(recording: &Recording, way: &Journey, lanes: &Lanes, wires: &Wires) -> O
             (Sight::Lost | Sight::Dropped, _, Some(last)) => end = End::Lost(towards(last)),
             _ => {}
         }
-    }
-    // A packet that reached somebody who is not drawn has arrived for those who are.
-    if end == End::Open
-        && way.stops.last().is_some_and(|last| recording.packets[*last].sight == Sight::Arrived)
-    {
-        end = End::Arrived;
     }
     (!points.is_empty()).then_some(Line { points, end })
 }
@@ -299,7 +305,7 @@ fn heads(lanes: &Lanes) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Row {
     Note(usize),
-    Point { line: usize, point: usize },
+    Point { line: usize, point: usize, lane: usize },
 }
 
 struct Canvas<'a> {
@@ -308,6 +314,7 @@ struct Canvas<'a> {
     y: i32,
     /// Where a time was last written.
     last_time: i32,
+    last_text: String,
     times: String,
     body: String,
 }
@@ -337,10 +344,9 @@ impl Canvas<'_> {
                 rows.push((note.now, 0, Row::Note(nth)));
             }
             for line in range.clone() {
-                for (point, at) in
-                    lines[line].iter().flat_map(|line| &line.points).map(|point| point.at).enumerate()
-                {
-                    rows.push((self.recording.packets[at].now, at, Row::Point { line, point }));
+                let points = lines[line].iter().flat_map(|line| &line.points);
+                for (point, Point { lane, at }) in points.copied().enumerate() {
+                    rows.push((self.recording.packets[at].now, at, Row::Point { line, point, lane }));
                 }
             }
             rows.sort();
@@ -372,6 +378,7 @@ impl Canvas<'_> {
         let mut places: BTreeMap<usize, Vec<i32>> = BTreeMap::new();
         let mut last: Option<Instant> = None;
         let mut label = self.y;
+        let mut tips: BTreeMap<usize, i32> = BTreeMap::new();
         for (now, _, row) in rows {
             self.y += last.map_or(0, |last| pause(now.saturating_since(last).as_micros()));
             last = Some(*now);
@@ -382,13 +389,16 @@ impl Canvas<'_> {
                         label = self.y;
                     }
                 }
-                Row::Point { line, point } => {
+                Row::Point { line, point, lane } => {
                     self.y += END;
                     if *point == 0 {
-                        self.y = self.y.max(label + ROW);
+                        // Below the last label, and clear of an arrow that ends here.
+                        let tip = tips.get(lane).map_or(0, |tip| tip + CLEAR);
+                        self.y = self.y.max(label + ROW).max(tip);
                         label = self.y;
                         self.time(*now);
                     }
+                    tips.insert(*lane, self.y);
                     places.entry(*line).or_default().push(self.y);
                 }
             }
@@ -397,9 +407,10 @@ impl Canvas<'_> {
     }
 
     fn time(&mut self, now: Instant) {
-        if self.y >= self.last_time.saturating_add(ROW - 2) {
-            let _ = write!(self.times, "<text x=\"56\" y=\"{}\">{}</text>", self.y + 4, time(now));
-            self.last_time = self.y;
+        let text = time(now);
+        if self.y >= self.last_time.saturating_add(ROW - 2) && text != self.last_text {
+            let _ = write!(self.times, "<text x=\"56\" y=\"{}\">{text}</text>", self.y + 4);
+            (self.last_time, self.last_text) = (self.y, text);
         }
     }
 
@@ -428,7 +439,7 @@ impl Canvas<'_> {
         }
         let _ = writeln!(self.body, "<text x=\"{x_text}\" y=\"{}\">{}</text></g>", top + 14, escape(&shown));
         let _ = write!(self.times, "<text x=\"56\" y=\"{}\">{}</text>", top + 14, time(note.now));
-        self.last_time = top + 10;
+        (self.last_time, self.last_text) = (top + 10, time(note.now));
     }
 
     /// Packets that are not drawn.
@@ -449,7 +460,7 @@ impl Canvas<'_> {
             thousands(packets as u64),
         );
         self.y += BAND / 2;
-        self.last_time = self.y;
+        self.last_text.clear();
     }
 
     /// Draws a packet's arrows. The first of a diagram can be reached by keyboard, and the others from there.
@@ -482,8 +493,8 @@ impl Canvas<'_> {
                 arrow(&mut self.body, (last, y), (to, y + 5), 1);
                 cross(&mut self.body, to, y + 5);
             }
-            End::Open => {
-                let to = last + toward((self.lanes.names.len() - 1).min(1)) * LANE / 2;
+            End::Open(lane) => {
+                let to = last + toward(lane) * LANE / 2;
                 towards.get_or_insert(to - last);
                 arrow(&mut self.body, (last, y), (to, y + 4), 2);
             }

@@ -65,6 +65,12 @@ impl Known {
         *self = Self::new(0);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.by_digest.len(), self.order.len());
+        self.order.len()
+    }
+
     fn put(&mut self, digest: [u8; 32], clear: Clear) {
         if self.room == 0 {
             return;
