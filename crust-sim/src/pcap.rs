@@ -82,8 +82,8 @@ fn interfaces(recording: &Recording, out: &mut dyn Write) -> io::Result<BTreeMap
         let several = interfaces.len() > 1;
         for (nth, interface) in interfaces.into_iter().enumerate() {
             let name = match several {
-                true => format!("{}/{}", host_name(recording, host), nth + 1),
-                false => host_name(recording, host),
+                true => format!("{}/{}", recording.host_name(host), nth + 1),
+                false => recording.host_name(host),
             };
             let mut body = Vec::new();
             body.extend_from_slice(&LINK_TYPE.to_le_bytes());
@@ -99,12 +99,6 @@ fn interfaces(recording: &Recording, out: &mut dyn Write) -> io::Result<BTreeMap
     Ok(numbers)
 }
 
-/// The name of a host, or its number where it has none.
-pub(crate) fn host_name(recording: &Recording, host: HostId) -> String {
-    let named = recording.hosts.iter().find(|(named, _)| *named == host);
-    named.map_or_else(|| format!("host {}", host.index()), |(_, name)| name.clone())
-}
-
 /// What became of packets that did not arrive, by the place where they were last sent.
 fn fates(recording: &Recording) -> BTreeMap<usize, String> {
     let mut fates = BTreeMap::new();
@@ -114,8 +108,8 @@ fn fates(recording: &Recording) -> BTreeMap<usize, String> {
         let end = &recording.packets[*last];
         let fate = match end.sight {
             Sight::Lost if end.host == recording.packets[*sent].host => "lost by the link".to_owned(),
-            Sight::Lost => format!("lost: {} did not take it", host_name(recording, end.host)),
-            Sight::Dropped => format!("dropped by {}", host_name(recording, end.host)),
+            Sight::Lost => format!("lost: {} did not take it", recording.host_name(end.host)),
+            Sight::Dropped => format!("dropped by {}", recording.host_name(end.host)),
             _ if journey.damaged => "damaged by a link".to_owned(),
             _ => continue,
         };

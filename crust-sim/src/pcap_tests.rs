@@ -102,7 +102,7 @@ fn a_capture_has_each_packet_once_on_each_wire_under_the_name_of_who_sent_it() {
         for (record, sent) in file.packets.iter().zip(sent) {
             assert_eq!(record.bytes, sent.packet);
             assert_eq!(record.nanos, 1_767_225_600_000_000_000 + sent.now.as_nanos());
-            let host = host_name(&recording, sent.host);
+            let host = recording.host_name(sent.host);
             let name = &file.interfaces[record.interface];
             assert!(
                 *name == host || name.strip_prefix(&host).is_some_and(|rest| rest.starts_with('/')),

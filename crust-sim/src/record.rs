@@ -162,6 +162,14 @@ pub struct Recording {
     pub notes_left_out: u64,
 }
 
+impl Recording {
+    /// The name of a host, or its number where it has none.
+    pub fn host_name(&self, host: HostId) -> String {
+        let named = self.hosts.iter().find(|(named, _)| *named == host);
+        named.map_or_else(|| format!("host {}", host.index()), |(_, name)| name.clone())
+    }
+}
+
 /// Records a run. Clones record the same one.
 #[derive(Clone, Debug)]
 pub struct Recorder(Arc<Mutex<State>>);

@@ -64,11 +64,11 @@ function faint() {
     return "rgb(255, 255, 255)";
   };
   const found = [];
-  for (const element of document.querySelectorAll("h1, h2, h3, p, dt, dd, li, th span, td a, .j text, .times text, .note text")) {
+  for (const element of document.querySelectorAll("h1, h2, h3, p, dt, dd, li, th span, td a, .j text, .time, .note text")) {
     if (!element.getClientRects().length) continue;
     const style = getComputedStyle(element);
     const text = element instanceof SVGElement ? style.fill : style.color;
-    const on = element.closest(".note") ? getComputedStyle(element.closest(".note").querySelector("rect")).fill : ground(element);
+    const on = element.closest(".note") ? style.stroke : ground(element);
     const [a, b] = [light(text), light(on)].sort((a, b) => b - a);
     if ((a + 0.05) / (b + 0.05) < 4.5) found.push(`${element.className.baseVal ?? element.className} ${element.textContent.slice(0, 20)}: ${text} on ${on}`);
   }
@@ -166,6 +166,12 @@ fn a_browser_shows_the_matrix_and_the_run_that_a_cell_leads_to() {
     assert_eq!(check["faint"], Value::Array(Vec::new()), "everything can be read");
     assert_eq!(check["arrowed"], "#run-1", "an arrow key goes on to the next cell");
     assert!(check["readout"].as_str().unwrap().contains("direct over UDP"), "{}", check["readout"]);
+
+    let check = browser.check(&page, "", NARROW, false);
+    assert!(
+        check["wide"].as_u64() <= check["room"].as_u64(),
+        "the page itself never scrolls sideways: {check}"
+    );
 
     let check = browser.check(&page, "#run-3", WIDE, true);
     assert_eq!(check["error"], Value::Null);

@@ -16,6 +16,7 @@ use crate::record::Recording;
 use crate::record::journey::{Journey, journeys};
 use crate::world::Sight;
 
+mod lines;
 mod matrix;
 mod plot;
 mod sequence;
@@ -236,7 +237,7 @@ fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);

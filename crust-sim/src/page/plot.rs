@@ -33,8 +33,10 @@ struct Curve {
     name: &'static str,
     dashed: bool,
     /// Seconds, and what is told.
-    points: Vec<(f64, f64)>,
+    points: Points,
 }
+
+type Points = Vec<(f64, f64)>;
 
 /// From when to when, in seconds.
 #[derive(Clone, Copy)]
@@ -56,7 +58,7 @@ pub(super) fn write(recording: &Recording, out: &mut dyn io::Write) -> io::Resul
 
     out.write_all(b"<div class=\"plots\">\n")?;
     legend(recording, drawn, out)?;
-    let each = |name, dashed, points: &dyn Fn(&[&Sample]) -> Vec<(f64, f64)>| -> Vec<Curve> {
+    let each = |name, dashed, points: &dyn Fn(&[&Sample]) -> Points| -> Vec<Curve> {
         let of = |(connection, samples): (usize, &Vec<&Sample>)| Curve {
             connection,
             name,
@@ -137,7 +139,7 @@ fn seconds(sample: &Sample) -> f64 {
 }
 
 /// Bits a second out of bytes so far.
-fn rates(samples: &[&Sample], span: Span, bytes: impl Fn(&Sample) -> u64) -> Vec<(f64, f64)> {
+fn rates(samples: &[&Sample], span: Span, bytes: impl Fn(&Sample) -> u64) -> Points {
     let bins = samples.len().saturating_sub(1).min(MOST_RATES);
     let (Some(first), true) = (samples.first(), bins > 0) else { return Vec::new() };
     let width = (span.to - span.from) / bins as f64;
@@ -162,8 +164,8 @@ fn rates(samples: &[&Sample], span: Span, bytes: impl Fn(&Sample) -> u64) -> Vec
 }
 
 /// Figures as they are; of many, the highest of each bin.
-fn levels(samples: &[&Sample], span: Span, figure: impl Fn(&Sample) -> f64) -> Vec<(f64, f64)> {
-    let mut points: Vec<(f64, f64)> = Vec::new();
+fn levels(samples: &[&Sample], span: Span, figure: impl Fn(&Sample) -> f64) -> Points {
+    let mut points: Points = Vec::new();
     let bin = |at: f64| ((at - span.from) / (span.to - span.from) * MOST_POINTS as f64) as usize;
     for sample in samples {
         let (at, value) = (seconds(sample), figure(sample));

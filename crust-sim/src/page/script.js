@@ -61,7 +61,9 @@ for (const run of all(".run")) {
   run.addEventListener("mouseover", (event) => { if (at(event)) show(at(event)); });
   run.addEventListener("mouseleave", () => show(kept));
   run.addEventListener("focusin", (event) => { if (at(event)) show(kept = at(event)); });
+  run.addEventListener("click", (event) => { if (!at(event) && !detail.contains(event.target)) show(kept = null); });
   run.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") show(kept = null);
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const next = step && at(event) && packets[packets.indexOf(at(event)) + step];
     if (!next) return;

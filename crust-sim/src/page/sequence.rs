@@ -13,31 +13,24 @@ use crate::record::describe::{Sort, describe, ends};
 use crate::record::journey::Journey;
 use crate::record::{Note, Recording};
 use crate::world::Sight;
-use crate::{HostId, InterfaceId};
 
+use super::lines::{End, LANE, Lanes, Line, MOST_LANES, Point, Wires, choose, line};
 use super::{escape, shortened, thousands, time};
 
-/// Lifelines that are drawn.
-const MOST_LANES: usize = 24;
 /// Notes that are drawn.
 const MOST_NOTES: usize = 60;
 /// Stops of one packet that are told.
 const MOST_STOPS: usize = 24;
-/// Packets before a note that are drawn with what follows it.
-const BEFORE_NOTE: usize = 2;
 
-/// Pixels: left of the first lifeline, between two, right of the last.
-const LEFT: i32 = 120;
-const LANE: i32 = 150;
-const RIGHT: i32 = 84;
-/// Few lifelines stand further apart, as if there were so many at least.
-const LANES_OF_ROOM: i32 = 5;
-/// From one label to the next, from one arrow's end to the next, for a note or a gap.
+/// Pixels: from one label to the next, from one arrow's end to the next, for a note or a gap.
 const ROW: i32 = 18;
 const END: i32 = 8;
 const BAND: i32 = 30;
 /// From an arrow's end to a label beside it.
 const CLEAR: i32 = 20;
+/// Where notes begin that have no lifeline, and about how wide a letter of one is.
+const NOTES_FROM: i32 = 80;
+const LETTER: i32 = 7;
 /// The head with the names.
 const HEAD: i32 = 34;
 
@@ -54,42 +47,6 @@ pub(super) struct Drawing {
     pub(super) svg: String,
     /// What is not in it, in words.
     pub(super) left_out: Vec<String>,
-}
-
-/// One packet at one lifeline: seen there, or on its way out and in again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Point {
-    lane: usize,
-    /// The place in the recording, which is the order of time.
-    at: usize,
-}
-
-/// How a packet's arrows end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// It arrived, or nobody knows.
-    Arrived,
-    /// It is still on its way to that lifeline, or went to somebody who is not drawn.
-    Open(usize),
-    /// Lost or dropped between the last point and that lifeline.
-    Lost(usize),
-    /// Dropped at the last point.
-    Dropped,
-}
-
-/// A packet as it is drawn.
-#[derive(Debug)]
-struct Line {
-    points: Vec<Point>,
-    end: End,
-}
-
-impl Line {
-    fn arrows(&self) -> usize {
-        self.points.len() - 1
-            + usize::from(!matches!(self.end, End::Arrived | End::Dropped))
-            + usize::from(self.points.len() == 1 && matches!(self.end, End::Arrived | End::Dropped))
-    }
 }
 
 /// Draws a run with so many arrows at most.
@@ -111,8 +68,8 @@ pub(super) fn draw(recording: &Recording, ways: &[Journey], most: usize) -> Draw
         y: HEAD / 2,
         last_time: i32::MIN,
         last_text: String::new(),
-        times: String::new(),
         body: String::new(),
+        over: String::new(),
     };
     canvas.fill(ways, &lines, &chosen, &notes, &mut drawing);
     let (width, height) = (lanes.width(), canvas.y + ROW);
@@ -123,7 +80,7 @@ pub(super) fn draw(recording: &Recording, ways: &[Journey], most: usize) -> Draw
     for lane in 0..lanes.names.len() {
         let _ = write!(svg, "M{} 0V{height}", lanes.x(lane));
     }
-    let _ = write!(svg, "\"/>\n{}<g class=\"times\">{}</g>\n</svg>\n", canvas.body, canvas.times);
+    let _ = write!(svg, "\"/>\n{}{}</svg>\n", canvas.body, canvas.over);
     drawing.svg = svg;
 
     let packets = arrows.iter().filter(|arrows| **arrows > 0).count();
@@ -144,139 +101,6 @@ pub(super) fn draw(recording: &Recording, ways: &[Journey], most: usize) -> Draw
         drawing.left_out.push(format!("{} more notes are not shown.", thousands(notes)));
     }
     drawing
-}
-
-/// Lifelines: those that have names, or all where none has.
-struct Lanes {
-    names: Vec<String>,
-    of: BTreeMap<HostId, usize>,
-}
-
-impl Lanes {
-    fn of(recording: &Recording) -> Self {
-        let mut hosts: Vec<HostId> = recording.hosts.iter().map(|(host, _)| *host).collect();
-        if hosts.is_empty() {
-            hosts = recording.packets.iter().map(|packet| packet.host).collect();
-            hosts.sort();
-            hosts.dedup();
-        }
-        hosts.truncate(MOST_LANES);
-        let names = hosts.iter().map(|host| crate::pcap::host_name(recording, *host)).collect();
-        Self { names, of: hosts.into_iter().enumerate().map(|(lane, host)| (host, lane)).collect() }
-    }
-
-    fn get(&self, host: HostId) -> Option<usize> {
-        self.of.get(&host).copied()
-    }
-
-    fn x(&self, lane: usize) -> i32 {
-        LEFT + self.between() * lane as i32
-    }
-
-    /// From one lifeline to the next.
-    fn between(&self) -> i32 {
-        let gaps = (self.names.len() as i32 - 1).max(1);
-        (LANE * (LANES_OF_ROOM - 1) / gaps).clamp(LANE, LANE * 3 / 2)
-    }
-
-    fn width(&self) -> i32 {
-        self.x(self.names.len().saturating_sub(1)) + RIGHT
-    }
-}
-
-/// Where interfaces lead, as far as packets have shown.
-struct Wires(BTreeMap<(Option<InterfaceId>, HostId), usize>);
-
-impl Wires {
-    fn of(recording: &Recording, ways: &[Journey], lanes: &Lanes) -> Self {
-        let mut wires = BTreeMap::new();
-        for way in ways {
-            for (nth, stop) in way.stops.iter().enumerate() {
-                let sent = &recording.packets[*stop];
-                let later = way.stops[nth + 1..].iter().map(|stop| recording.packets[*stop].host);
-                let next = later.filter(|host| *host != sent.host).find_map(|host| lanes.get(host));
-                if let Some(next) = next.filter(|_| sent.sight == Sight::Sent) {
-                    wires.insert((sent.interface, sent.host), next);
-                }
-            }
-        }
-        Self(wires)
-    }
-
-    /// To which lifeline a packet was on its way that was last seen at that place.
-    fn next(&self, recording: &Recording, point: Point, lanes: &Lanes) -> usize {
-        let sent = &recording.packets[point.at];
-        let known = self.0.get(&(sent.interface, sent.host)).copied();
-        let beside =
-            if point.lane + 1 < lanes.names.len() { point.lane + 1 } else { point.lane.saturating_sub(1) };
-        known.unwrap_or(beside)
-    }
-}
-
-/// What of a packet's way is seen at lifelines; `None` where nothing is.
-fn line(recording: &Recording, way: &Journey, lanes: &Lanes, wires: &Wires) -> Option<Line> {
-    let mut points: Vec<Point> = Vec::new();
-    let mut end = End::Arrived;
-    for stop in &way.stops {
-        let seen = &recording.packets[*stop];
-        let lane = lanes.get(seen.host);
-        let last = points.last().copied();
-        let towards = |last: Point| wires.next(recording, last, lanes);
-        match (seen.sight, lane, last) {
-            (Sight::Sent | Sight::Arrived, Some(lane), last) => {
-                match last {
-                    // In and out again at once, by its other interface: one point, told by the later place.
-                    Some(last) if last.lane == lane => points.last_mut()?.at = *stop,
-                    _ => points.push(Point { lane, at: *stop }),
-                }
-                let sent = points.last().copied().filter(|_| seen.sight == Sight::Sent);
-                end = sent.map_or(End::Arrived, |sent| End::Open(wires.next(recording, sent, lanes)));
-            }
-            (Sight::Dropped, Some(lane), Some(last)) if last.lane == lane => end = End::Dropped,
-            (Sight::Dropped, Some(lane), None) => {
-                points.push(Point { lane, at: *stop });
-                end = End::Dropped;
-            }
-            (Sight::Lost, Some(lane), Some(last)) if last.lane != lane => end = End::Lost(lane),
-            (Sight::Lost | Sight::Dropped, _, Some(last)) => end = End::Lost(towards(last)),
-            _ => {}
-        }
-    }
-    (!points.is_empty()).then_some(Line { points, end })
-}
-
-/// Which packets are drawn: all, or the first and those after each note, as long as arrows are left.
-fn choose(arrows: &[usize], starts: &[Instant], notes: &[&Note], most: usize) -> Vec<Range<usize>> {
-    let take = |from: usize, room: usize| {
-        let mut used = 0;
-        let fits = |arrows: &&usize| {
-            used += **arrows;
-            used <= room
-        };
-        from..from + arrows[from..].iter().take_while(fits).count()
-    };
-    let all = take(0, most);
-    if all.end == arrows.len() || notes.is_empty() {
-        return vec![all];
-    }
-    let head = take(0, most / 2);
-    let later: Vec<usize> = notes
-        .iter()
-        .map(|note| starts.partition_point(|start| *start < note.now).saturating_sub(BEFORE_NOTE))
-        .filter(|from| *from >= head.end)
-        .collect();
-    let Some(share) = (most / 2).checked_div(later.len()) else { return vec![all] };
-    let mut chosen = vec![head];
-    for from in later {
-        let end = chosen.last().map_or(0, |range| range.end);
-        let range = take(from.max(end).min(arrows.len()), share);
-        match chosen.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ if !range.is_empty() => chosen.push(range),
-            _ => {}
-        }
-    }
-    chosen
 }
 
 fn heads(lanes: &Lanes) -> String {
@@ -315,8 +139,9 @@ struct Canvas<'a> {
     /// Where a time was last written.
     last_time: i32,
     last_text: String,
-    times: String,
     body: String,
+    /// What stands over all lines.
+    over: String,
 }
 
 impl Canvas<'_> {
@@ -409,37 +234,39 @@ impl Canvas<'_> {
     fn time(&mut self, now: Instant) {
         let text = time(now);
         if self.y >= self.last_time.saturating_add(ROW - 2) && text != self.last_text {
-            let _ = write!(self.times, "<text x=\"56\" y=\"{}\">{text}</text>", self.y + 4);
+            let _ = writeln!(self.over, "<text class=\"time\" x=\"56\" y=\"{}\">{text}</text>", self.y + 4);
             (self.last_time, self.last_text) = (self.y, text);
         }
     }
 
+    /// A band with what happened: beside its host's lifeline, where it fits there.
     fn note(&mut self, note: &Note) {
         let (top, width) = (self.y + 8, self.lanes.width());
         self.y = top + BAND - 8;
-        let lane = note.host.and_then(|host| self.lanes.get(host));
-        let x = lane.map_or(LEFT - 40, |lane| self.lanes.x(lane));
-        let who =
-            note.host.map(|host| crate::pcap::host_name(self.recording, host) + ": ").unwrap_or_default();
+        let who = note.host.map(|host| self.recording.host_name(host) + ": ").unwrap_or_default();
         let text = who + &note.text;
-        let room = ((width - x) / 7).max(24) as usize;
-        // What would not fit to the right of its lifeline stands as far left as needed.
-        let shown = shortened(&text, 90);
-        let length = shown.chars().count() as i32 * 7;
-        let x_text = if shown.chars().count() > room { (width - length).max(LEFT - 48) } else { x + 10 };
-        let _ = write!(
+        let shown = shortened(&text, ((width - NOTES_FROM) / LETTER).max(20) as usize);
+        let length = shown.chars().count() as i32 * LETTER;
+        let x = note.host.and_then(|host| self.lanes.get(host)).map(|lane| self.lanes.x(lane));
+        let (at, anchor) = match x {
+            Some(x) if x + 10 + length <= width => (x + 10, ""),
+            Some(x) if x - 10 - length >= NOTES_FROM => (x - 10, " text-anchor=\"end\""),
+            _ => (NOTES_FROM, ""),
+        };
+        let _ = writeln!(
             self.body,
-            "<g class=\"note\"><title>{}: {}</title><rect x=\"64\" y=\"{top}\" width=\"{}\" height=\"20\"/>",
-            time(note.now),
-            escape(&shortened(&text, 400)),
-            width - 64,
+            "<rect class=\"band\" x=\"64\" y=\"{top}\" width=\"{}\" height=\"20\"/>",
+            width - 64
         );
-        if lane.is_some() {
-            let _ = write!(self.body, "<circle cx=\"{x}\" cy=\"{}\" r=\"4\"/>", top + 10);
+        let over = &mut self.over;
+        let (title, now) = (escape(&shortened(&text, 400)), time(note.now));
+        let _ = write!(over, "<g class=\"note\"><title>{now}: {title}</title>");
+        if let Some(x) = x {
+            let _ = write!(over, "<circle cx=\"{x}\" cy=\"{}\" r=\"4\"/>", top + 10);
         }
-        let _ = writeln!(self.body, "<text x=\"{x_text}\" y=\"{}\">{}</text></g>", top + 14, escape(&shown));
-        let _ = write!(self.times, "<text x=\"56\" y=\"{}\">{}</text>", top + 14, time(note.now));
-        (self.last_time, self.last_text) = (top + 10, time(note.now));
+        let _ = write!(over, "<text x=\"{at}\" y=\"{}\"{anchor}>{}</text></g>", top + 14, escape(&shown));
+        let _ = writeln!(over, "<text class=\"time\" x=\"56\" y=\"{}\">{now}</text>", top + 14);
+        (self.last_time, self.last_text) = (top + 10, now);
     }
 
     /// Packets that are not drawn.
@@ -455,7 +282,7 @@ impl Canvas<'_> {
              packets, not drawn</text></g>",
             y - 11,
             width - 64,
-            LEFT - 40,
+            NOTES_FROM,
             y + 4,
             thousands(packets as u64),
         );
@@ -466,45 +293,45 @@ impl Canvas<'_> {
     /// Draws a packet's arrows. The first of a diagram can be reached by keyboard, and the others from there.
     fn packet(&mut self, way: &Journey, line: &Line, ys: &[i32], first: bool) -> Sort {
         let told = describe(&self.recording.packets[line.points[0].at]);
-        let mut class = sort_class(told.sort).to_owned();
-        if matches!(line.end, End::Lost(_) | End::Dropped) {
-            class.push_str(" gone");
+        let mut label = shortened(&told.label, 24);
+        if way.again {
+            label.push_str(" (twice)");
         }
+        if way.damaged {
+            label.push_str(" (damaged)");
+        }
+        let gone = if matches!(line.end, End::Lost(_) | End::Dropped) { " gone" } else { "" };
         let _ = write!(
             self.body,
-            "<g class=\"j {class}\" tabindex=\"{}\"><title>{}</title>",
+            "<g class=\"j {}{gone}\" tabindex=\"{}\"><title>{}</title>",
+            sort_class(told.sort),
             if first { 0 } else { -1 },
             escape(&self.detail(way, &told.detail)),
         );
+        let mut arrows =
+            Arrows { out: &mut self.body, shelf: label.chars().count() as i32 * 6 + 12, to_left: None };
         let x = |lane: usize| self.lanes.x(lane);
-        let mut towards = None;
         for (pair, y) in line.points.windows(2).zip(ys.windows(2)) {
-            let (from, to) = (x(pair[0].lane), x(pair[1].lane));
-            towards.get_or_insert(to - from);
-            arrow(&mut self.body, (from, y[0]), (to, y[1]), 0);
+            arrows.draw("a", (x(pair[0].lane), y[0]), (x(pair[1].lane), y[1]));
         }
         let (last, y) = (x(line.points[line.points.len() - 1].lane), ys[ys.len() - 1]);
-        let toward = |lane: usize| if x(lane) < last { -1 } else { 1 };
-        let single = line.points.len() == 1;
+        let side = |lane: usize| if x(lane) < last { -1 } else { 1 };
         match line.end {
             End::Lost(lane) => {
-                let to = last + (x(lane) - last) * 5 / 9 + if x(lane) == last { LANE / 2 } else { 0 };
-                towards.get_or_insert(to - last);
-                arrow(&mut self.body, (last, y), (to, y + 5), 1);
-                cross(&mut self.body, to, y + 5);
+                let room = if x(lane) == last { LANE } else { x(lane) - last };
+                let to = (last + room * 5 / 9, y + 5);
+                arrows.draw("a cut", (last, y), to);
+                let _ =
+                    write!(arrows.out, "<path class=\"x\" d=\"M{} {}l8 8m0 -8l-8 8\"/>", to.0 - 4, to.1 - 4);
             }
-            End::Open(lane) => {
-                let to = last + toward(lane) * LANE / 2;
-                towards.get_or_insert(to - last);
-                arrow(&mut self.body, (last, y), (to, y + 4), 2);
-            }
+            End::Open(lane) => arrows.draw("a open", (last, y), (last + side(lane) * LANE / 2, y + 4)),
             // Nobody saw it set out.
-            End::Arrived | End::Dropped if single => {
-                arrow(&mut self.body, (last - 36, y - 3), (last, y), 0);
-                towards.get_or_insert(1);
+            End::Arrived | End::Dropped if line.points.len() == 1 => {
+                arrows.draw("a", (last - 36, y - 3), (last, y))
             }
             End::Arrived | End::Dropped => {}
         }
+        let to_left = arrows.to_left.unwrap_or(false);
         if line.end == End::Dropped {
             let _ = write!(
                 self.body,
@@ -513,21 +340,10 @@ impl Canvas<'_> {
                 y - 4
             );
         }
-        let (start, side) = (x(line.points[0].lane), towards.unwrap_or(1));
-        let (x, anchor) = if side < 0 { (start - 9, " text-anchor=\"end\"") } else { (start + 9, "") };
-        let mut label = told.label;
-        if way.again {
-            label.push_str(" (twice)");
-        }
-        if way.damaged {
-            label.push_str(" (damaged)");
-        }
-        let _ = writeln!(
-            self.body,
-            "<text x=\"{x}\" y=\"{}\"{anchor}>{}</text></g>",
-            ys[0] - 4,
-            escape(&shortened(&label, 24))
-        );
+        let start = self.lanes.x(line.points[0].lane);
+        let (x, anchor) = if to_left { (start - 9, " text-anchor=\"end\"") } else { (start + 9, "") };
+        let _ =
+            writeln!(self.body, "<text x=\"{x}\" y=\"{}\"{anchor}>{}</text></g>", ys[0] - 5, escape(&label));
         told.sort
     }
 
@@ -543,12 +359,7 @@ impl Canvas<'_> {
                 Sight::Lost => "⇥ lost after",
                 Sight::Dropped => "drops",
             };
-            let _ = write!(
-                text,
-                "\n{}  {} {did}",
-                time(seen.now),
-                crate::pcap::host_name(self.recording, seen.host)
-            );
+            let _ = write!(text, "\n{}  {} {did}", time(seen.now), self.recording.host_name(seen.host));
             let ends = ends(&seen.packet);
             if ends != last_ends {
                 let _ = write!(text, "  {ends}");
@@ -568,19 +379,31 @@ fn pause(micros: u128) -> i32 {
     (doublings * 3 / 2).min(40)
 }
 
-/// A line with a head, slanted as time goes by.
-fn arrow(out: &mut String, from: (i32, i32), to: (i32, i32), kind: u8) {
-    let class = ["a", "a cut", "a open"][usize::from(kind.min(2))];
-    let back = if to.0 < from.0 { 7 } else { -7 };
-    let _ = write!(out, "<path class=\"{class}\" d=\"M{} {}L{} {}", from.0, from.1, to.0, to.1);
-    if kind == 0 {
-        let _ = write!(out, "m{back} -4l{} 4l{back} 4", -back);
-    }
-    out.push_str("\"/>");
+/// Draws a packet's arrows one after another.
+struct Arrows<'a> {
+    out: &'a mut String,
+    /// The first goes level as far as its label reaches, so that no line crosses it; then all go down with time.
+    shelf: i32,
+    /// Whether the first goes to the left.
+    to_left: Option<bool>,
 }
 
-fn cross(out: &mut String, x: i32, y: i32) {
-    let _ = write!(out, "<path class=\"x\" d=\"M{} {}l8 8m0 -8l-8 8\"/>", x - 4, y - 4);
+impl Arrows<'_> {
+    fn draw(&mut self, class: &str, from: (i32, i32), to: (i32, i32)) {
+        let (left, whole) = (to.0 < from.0, class == "a");
+        let sign = if left { -1 } else { 1 };
+        let _ = write!(self.out, "<path class=\"{class}\" d=\"M{} {}", from.0, from.1);
+        let shelf = self.shelf.min((to.0 - from.0).abs() - 36);
+        if self.to_left.is_none() && shelf > 0 {
+            let _ = write!(self.out, "h{}", sign * shelf);
+        }
+        let _ = write!(self.out, "L{} {}", to.0, to.1);
+        if whole {
+            let _ = write!(self.out, "m{0} -4l{1} 4l{0} 4", -7 * sign, 7 * sign);
+        }
+        self.out.push_str("\"/>");
+        self.to_left.get_or_insert(left);
+    }
 }
 
 fn sort_class(sort: Sort) -> &'static str {

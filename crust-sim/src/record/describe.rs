@@ -265,3 +265,7 @@ pub(crate) fn ends(packet: &[u8]) -> String {
         Err(_) => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "describe_tests.rs"]
+mod tests;

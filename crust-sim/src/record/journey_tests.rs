@@ -5,7 +5,9 @@ use crust_proto::Duration;
 use super::*;
 use crate::record::testing::transfer;
 use crate::record::{RecordLimits, Recorder};
-use crate::{HostId, LinkConfig, SendOptions, Sim, UdpOptions, seeds};
+use crate::{
+    ConnectOptions, HostId, Internet, Kind, LinkConfig, SendOptions, Sim, SiteConfig, UdpOptions, seeds,
+};
 
 fn count(recording: &Recording, sight: Sight, host: Option<HostId>) -> usize {
     let seen = recording.packets.iter().filter(|seen| seen.sight == sight);
@@ -103,4 +105,43 @@ fn an_echo_is_no_forwarding() {
     let recording = recorder.recording();
     let stops: Vec<Vec<usize>> = journeys(&recording).into_iter().map(|way| way.stops).collect();
     assert_eq!(stops, [[0, 1], [2, 3]]);
+}
+
+#[test]
+fn segments_and_errors_are_followed_through_a_nat() {
+    let sim = Sim::new(2);
+    let wire = LinkConfig::with_latency(Duration::from_millis(10));
+    let mut world = sim.world();
+    let mut internet = Internet::new(&mut world);
+    let mut home = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire));
+    let (alice, bob) = (home.host(&mut world), internet.host(&mut world, wire));
+    drop(world);
+    let recorder = Recorder::new(RecordLimits::default());
+    recorder.watch(&sim);
+    let mut world = sim.world();
+    let to =
+        world.addresses(bob).map(|address| address.ip).find(|ip| ip.is_ipv4() && !ip.is_loopback()).unwrap();
+    let listener = world.tcp_listen(bob, "0.0.0.0:80".parse().unwrap(), 4).unwrap();
+    let connection = world.tcp_connect(alice, (to, 80).into(), ConnectOptions::default()).unwrap();
+    world.run_for(Duration::from_millis(200));
+    let (other, _) = world.tcp_accept(listener).unwrap().unwrap();
+    for _ in 0..20 {
+        world.tcp_send(connection, &[1; 1000]).unwrap();
+        world.tcp_send(other, &[2; 100]).unwrap();
+        world.run_for(Duration::from_millis(50));
+    }
+    let socket = world.udp_bind(alice, "0.0.0.0:0".parse().unwrap(), UdpOptions::default()).unwrap();
+    world.udp_send(socket, (to, 9).into(), SendOptions::default(), b"nobody there").unwrap();
+    world.run_for(Duration::from_secs(1));
+    drop(world);
+    let recording = recorder.recording();
+    let ways = journeys(&recording);
+    assert!(ways.len() > 40, "{}", ways.len());
+    for way in &ways {
+        let ends = [way.stops[0], way.stops[way.stops.len() - 1]].map(|stop| recording.packets[stop].host);
+        assert!(ends == [alice, bob] || ends == [bob, alice], "{way:?}");
+        // By the NAT and the core; the datagram finds no socket.
+        let dropped = recording.packets[way.stops[way.stops.len() - 1]].sight == Sight::Dropped;
+        assert_eq!(way.stops.len(), 6 + usize::from(dropped));
+    }
 }

@@ -58,6 +58,5 @@ pub(crate) fn transfer(seed: u64, bytes: usize, recorder: Option<&Recorder>) -> 
         }
         sim.sleep(Duration::from_secs(1)).await;
     });
-    let hash = sim.world().hash();
-    hash
+    sim.world().hash()
 }
