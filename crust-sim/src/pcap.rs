@@ -4,7 +4,11 @@
 //! interface, with time stamps in nanoseconds from where the world's wall clocks begin
 //! ([`WORLD_BEGINS`]). Each interface of each host is an interface of the file, under its
 //! host's name: `frame.interface_name == "alice"` shows what alice sent. A comment says what became of a packet that did
-//! not arrive (`frame.comment contains "lost"`), and in [`Capture::Contents`] what each packet of crust's holds.
+//! not arrive (`frame.comment contains "lost"`), and in [`Capture::Contents`] what each packet of crust's holds, which
+//! [`DISSECTOR`] shows field by field.
+//!
+//! Wireshark guesses what datagrams hold, and takes random bytes for a known protocol now and then;
+//! `-d udp.port==1-65535,data` keeps it from that.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -39,6 +43,10 @@ pub enum Capture {
     /// the frames, and there is no tag.
     Contents,
 }
+
+/// A script that shows the frames in a [`Capture::Contents`]: `wireshark -X lua_script:crust.lua run.contents.pcapng`.
+/// Wireshark runs it from 4.0 on, where it was built with Lua.
+pub const DISSECTOR: &str = include_str!("../wireshark/crust.lua");
 
 /// Writes a capture.
 ///

@@ -229,6 +229,77 @@ fn wireshark_opens_both_files_and_finds_nothing_wrong() {
     }
 }
 
+#[test]
+fn the_script_for_wireshark_reads_every_frame_and_says_what_is_none() {
+    use crust_proto::wire::codec::{Reader, Writer};
+    use crust_proto::wire::frame::{Frame, StreamFrame};
+
+    match Command::new("tshark").arg("--version").output() {
+        Ok(output) if String::from_utf8_lossy(&output.stdout).contains("with Lua") => {}
+        _ => return println!("skipped: no tshark with Lua"),
+    }
+    let (large, data) = (crust_proto::wire::codec::MAX_VARINT - 5, &b"some bytes"[..]);
+    let acks = [&[2, 1, 0x40, 99, 5, 1, 3, 0, 2][..], &[3, 1, 9, 5, 0, 3, 1, 2, 3]];
+    let acks = acks.map(|bytes| Frame::decode(&mut Reader::new(bytes)).unwrap());
+    let stream = |offset, fin| Frame::Stream(StreamFrame { stream: 4, offset, data, fin });
+    let [plain_ack, ecn_ack] = acks;
+    let known = [
+        (Frame::Ping, "PING"),
+        (plain_ack, "ACK"),
+        (ecn_ack, "ACK"),
+        (Frame::ResetStream { stream: 1, code: large, final_size: 70_000 }, "RESET_STREAM"),
+        (Frame::StopSending { stream: 300, code: 2 }, "STOP_SENDING"),
+        (stream(0, false), "STREAM"),
+        (stream(large / 2, true), "STREAM, fin"),
+        (Frame::MaxData { limit: 1 << 40 }, "MAX_DATA"),
+        (Frame::MaxStreamData { stream: 3, limit: 9 }, "MAX_STREAM_DATA"),
+        (Frame::MaxStreams { unidirectional: false, limit: 9 }, "MAX_STREAMS, bidirectional"),
+        (Frame::MaxStreams { unidirectional: true, limit: 9 }, "MAX_STREAMS, unidirectional"),
+        (Frame::Message { priority: 3, offset: 1 << 20, data }, "MESSAGE"),
+        (Frame::MaxMessageData { priority: 3, limit: 9 }, "MAX_MESSAGE_DATA"),
+        (Frame::Close { code: 7, reason: b"the end" }, "CLOSE"),
+        (Frame::PathChallenge([9; 8]), "PATH_CHALLENGE"),
+        (Frame::PathResponse([9; 8]), "PATH_RESPONSE"),
+        (Frame::Datagram(data), "DATAGRAM"),
+        (Frame::Unknown { kind: 0x4321, content: data }, "unknown (0x4321)"),
+        (Frame::Padding, "PADDING"),
+    ];
+    let mut recording = recorded(1);
+    let pattern = recording.packets.iter().find(|seen| seen.contents.is_some()).unwrap().clone();
+    let with = |frames: &[u8]| Captured { contents: Some([&[0; 16], frames].concat()), ..pattern.clone() };
+    let mut all = vec![0; 1000];
+    let mut w = Writer::new(&mut all);
+    // A ping after each, which shows that the frame ended where it does.
+    known
+        .iter()
+        .for_each(|(frame, _)| [frame, &Frame::Ping].into_iter().for_each(|frame| frame.encode(&mut w)));
+    let length = 1000 - w.remaining();
+    recording.packets =
+        vec![with(&all[..length]), with(&[0x3f]), with(&[0x0a, 1, 0x7f, 0xff]), with(&[0x0c, 1])];
+    let folder = tempfile::tempdir().unwrap();
+    let (file, script) = (folder.path().join("run.pcapng"), folder.path().join("crust.lua"));
+    std::fs::write(&file, written(&recording, Capture::Contents)).unwrap();
+    std::fs::write(&script, DISSECTOR).unwrap();
+    let output = Command::new("tshark")
+        .arg("-X")
+        .arg(format!("lua_script:{}", script.display()))
+        .arg("-r")
+        .arg(&file)
+        .args(["-T", "fields", "-e", "_ws.col.Info", "-e", "crust.malformed"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let names: Vec<String> = known[1..].iter().map(|(_, name)| format!("{name}, PING")).collect();
+    assert_eq!(
+        lines[0],
+        format!("#0  PING, {}\t", names.join(", ")),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(lines[1..], ["#0  ?\t1"; 3]);
+}
+
 /// Whether TCP segments and ICMP errors pass untouched is seen on a world of bare sockets.
 #[test]
 fn what_is_not_crusts_stands_as_it_was_in_both_files() {

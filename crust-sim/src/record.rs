@@ -77,9 +77,9 @@ pub struct RecordLimits {
 }
 
 impl Default for RecordLimits {
-    /// 100,000 sightings, some 250 MB at most where all packets are large; figures every 10 ms.
+    /// 50,000 sightings, some 200 MB where all packets are large and readable; figures every 10 ms.
     fn default() -> Self {
-        Self { packets: 100_000, every: Duration::from_millis(10) }
+        Self { packets: 50_000, every: Duration::from_millis(10) }
     }
 }
 
