@@ -116,16 +116,32 @@ fn packets_beyond_the_limit_are_counted_and_nothing_more_is_remembered() {
 #[test]
 fn figures_are_taken_less_often_the_longer_a_run_lasts() {
     let recorder = Recorder::new(RecordLimits { packets: 0, every: Duration::ZERO });
-    let link = LinkConfig::with_latency(Duration::from_millis(1));
-    messages(1, link, &recorder, 8000, Duration::ZERO);
-    let samples = recorder.recording().samples;
-    assert!((MOST_SAMPLES / 4..=MOST_SAMPLES + 2).contains(&samples.len()), "{}", samples.len());
-    for connection in 0..2 {
+    let sim = Sim::new(1);
+    let (alice, bob) = sim.pair(LinkConfig::with_latency(Duration::from_millis(1)));
+    recorder.watch(&sim);
+    sim.run(async {
+        let (a, b) = (sim.builder(alice).bind().await.unwrap(), sim.builder(bob).bind().await.unwrap());
+        let to = a.connect(b.contact()).await.unwrap();
+        let from = b.accept().await.unwrap();
+        // One more than are taken.
+        (0..=MOST_CONNECTIONS).for_each(|_| recorder.connection("there", &to));
+        for _ in 0..500 {
+            to.send_message(Priority::default(), b"another").await.unwrap();
+            from.recv_message().await.unwrap();
+        }
+    });
+    let recording = recorder.recording();
+    assert_eq!(recording.connections.len(), MOST_CONNECTIONS);
+    let samples = recording.samples;
+    let most = MOST_SAMPLES + 2 * MOST_CONNECTIONS;
+    assert!((MOST_SAMPLES / 4..=most).contains(&samples.len()), "{}", samples.len());
+    assert!(recorder.state().every > Duration::from_nanos(2), "every second was forgotten more than once");
+    for connection in [0, 1, MOST_CONNECTIONS - 1] {
         let of: Vec<_> = samples.iter().filter(|sample| sample.connection == connection).collect();
         let (first, last) = (of[0].now, of[of.len() - 1].now);
-        assert!(last.saturating_since(first) > Duration::from_secs(7), "all of the run");
+        assert!(last.saturating_since(first) >= Duration::from_millis(480), "all of the run");
         let gap = of.windows(2).map(|pair| pair[1].now.saturating_since(pair[0].now)).max().unwrap();
-        assert!(gap < last.saturating_since(first) / 100, "evenly: {gap:?}");
+        assert!(gap < last.saturating_since(first) / 5, "evenly: {gap:?}");
         assert!(of.windows(2).all(|pair| pair[0].bytes_sent <= pair[1].bytes_sent));
     }
 }
@@ -195,7 +211,10 @@ fn a_host_has_one_name_the_last_and_keeps_its_first_place() {
 
 #[test]
 fn a_provider_stays_the_one_that_it_was() {
-    let provider = recorder().provider_over(pure::pure());
+    let recorder = recorder();
+    transfer(1, 1_000, Some(&recorder));
+    let provider = recorder.provider_over(pure::pure());
+    assert!(format!("{provider:?}").len() < 200, "a node that prints its provider prints no run");
     assert_eq!(provider.name(), pure::pure().name());
     let (key, nonce) = ([3; 32], [5; 12]);
     for aead in [crust_proto::crypto::Aead::ChaCha20Poly1305, crust_proto::crypto::Aead::Aes256Gcm] {

@@ -22,14 +22,12 @@ const HELLO: usize = HEAD_LEN + 32;
 const REPLY: usize = 32;
 
 /// Sealed bytes that have been read. As many as packets are kept, the newest.
-#[derive(Debug)]
 pub(super) struct Known {
     room: usize,
     by_digest: BTreeMap<[u8; 32], Clear>,
     order: VecDeque<[u8; 32]>,
 }
 
-#[derive(Debug)]
 enum Clear {
     Data(Vec<u8>),
     Greeting(Greeting),
