@@ -344,20 +344,24 @@ impl State {
         });
     }
 
-    /// Keeps figures. Where there are too many, every second one of each connection is forgotten, and they are taken
-    /// half as often from now on.
+    /// Keeps figures. Where there are too many, every second one of each connection is forgotten, and from now on they
+    /// are taken as far apart as those that are left.
     fn keep(&mut self, samples: Vec<Sample>) {
-        self.recording.samples.extend(samples);
-        if self.recording.samples.len() <= MOST_SAMPLES {
+        let kept = &mut self.recording.samples;
+        kept.extend(samples);
+        if kept.len() <= MOST_SAMPLES {
             return;
         }
-        let mut seen: BTreeMap<usize, u64> = BTreeMap::new();
-        self.recording.samples.retain(|sample| {
+        let mut seen: BTreeMap<usize, u32> = BTreeMap::new();
+        kept.retain(|sample| {
             let nth = seen.entry(sample.connection).or_default();
             *nth += 1;
             *nth % 2 == 1
         });
-        self.every = self.every.saturating_mul(2);
+        let most = seen.values().max().map_or(1, |most| most.div_ceil(2));
+        // Steps of the world may be further apart than what was asked for.
+        let apart = kept.first().map_or(Duration::ZERO, |first| self.now.saturating_since(first.now) / most);
+        self.every = apart.max(self.every.saturating_mul(2));
     }
 
     fn note(&mut self, now: Instant, host: Option<HostId>, text: String) {
