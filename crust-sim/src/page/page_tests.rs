@@ -115,7 +115,7 @@ fn however_many_runs_there_are_the_page_stays_one_that_a_browser_bears() {
         ..Page::default()
     };
     let arrows = |html: &str| html.matches("<path class=\"a").count();
-    let (one, hundred, many) = (written(&page(1)), written(&page(100)), written(&page(420)));
+    let (one, hundred, many) = (written(&page(1)), written(&page(100)), written(&page(460)));
     assert!((150..=MOST_ARROWS).contains(&arrows(&one)), "{}", arrows(&one));
     assert!(one.len() < 250_000, "{} bytes", one.len());
     assert!(
@@ -131,7 +131,7 @@ fn however_many_runs_there_are_the_page_stays_one_that_a_browser_bears() {
         many.len()
     );
     assert!(many.contains("Not drawn: too many runs."));
-    assert_eq!(many.matches("data-arrows=").count(), 420);
+    assert_eq!(many.matches("data-arrows=").count(), 460);
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn segments_and_errors_are_followed_through_a_nat() {
     let wire = LinkConfig::with_latency(Duration::from_millis(10));
     let mut world = sim.world();
     let mut internet = Internet::new(&mut world);
-    let mut home = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire));
+    let mut home = internet.site(&mut world, &SiteConfig::of(Kind::Symmetric, wire));
     let (alice, bob) = (home.host(&mut world), internet.host(&mut world, wire));
     drop(world);
     let recorder = Recorder::new(RecordLimits::default());
