@@ -3,7 +3,7 @@
 use core::fmt;
 use core::task::Poll;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use crust_proto::streams::SendMessageError as NotSent;
@@ -95,6 +95,11 @@ impl Connection {
     /// Counters and measurements. `None` once the connection has ended and the engine has forgotten it.
     pub fn stats(&self) -> Option<SessionStats> {
         self.held.with(|state, _| Some(state.engine.session(self.held.session)?.stats()))
+    }
+
+    /// Looks at this connection from outside; see [`ConnectionWatcher`].
+    pub fn watcher(&self) -> ConnectionWatcher {
+        ConnectionWatcher { shared: Arc::downgrade(&self.held.shared), session: self.held.session }
     }
 
     // Streams.
@@ -316,6 +321,27 @@ impl fmt::Debug for Connection {
             .field("session", &self.held.session)
             .field("peer", &self.held.peer)
             .finish()
+    }
+}
+
+/// Reads a connection's figures and does not keep it open: the connection closes when its last handle is dropped,
+/// however many watch it. For dashboards and recorders.
+#[derive(Clone)]
+pub struct ConnectionWatcher {
+    shared: Weak<Shared>,
+    session: SessionId,
+}
+
+impl ConnectionWatcher {
+    /// As [`Connection::stats`]; `None` also when the node is gone. It asks no clock and wakes nobody.
+    pub fn stats(&self) -> Option<SessionStats> {
+        self.shared.upgrade()?.look(|state| Some(state.engine.session(self.session)?.stats()))
+    }
+}
+
+impl fmt::Debug for ConnectionWatcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionWatcher").field("session", &self.session).finish_non_exhaustive()
     }
 }
 

@@ -76,7 +76,7 @@ pub use crust_proto::{
 };
 
 pub use builder::Builder;
-pub use connection::Connection;
+pub use connection::{Connection, ConnectionWatcher};
 pub use error::{
     AbandonError, ConnectionError, ReadError, ReadExactError, ReadToEndError, SendDatagramError,
     SendMessageError, WriteError,

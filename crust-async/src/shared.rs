@@ -40,6 +40,11 @@ impl Shared {
         result
     }
 
+    /// Looks at the state and changes nothing: no time is read, nobody is woken.
+    pub(crate) fn look<T>(&self, work: impl FnOnce(&State) -> T) -> T {
+        work(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// One attempt at `work`; where it is pending the task waits at `place`.
     pub(crate) fn poll_at<T>(
         &self,

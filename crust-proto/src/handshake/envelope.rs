@@ -69,7 +69,8 @@ impl HelloKind {
         }
     }
 
-    const fn from_code(code: u8) -> Option<Self> {
+    /// The kind that a hello's first byte says in clear.
+    pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::InitiateKnown),
             2 => Some(Self::InitiateUnknown),
@@ -139,7 +140,8 @@ impl ReplyKind {
         }
     }
 
-    const fn from_code(code: u8) -> Option<Self> {
+    /// The kind that the first byte of a reply's body says in clear.
+    pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Response),
             2 => Some(Self::Retry),
