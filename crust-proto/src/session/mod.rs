@@ -18,7 +18,7 @@ mod receive;
 mod transmit;
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -388,6 +388,11 @@ impl Session {
         for path in &mut self.paths {
             path.on_socket_lost(lost, other);
         }
+    }
+
+    /// The machine no longer has these addresses. True where a path goes on from another.
+    pub(crate) fn on_addresses_lost(&mut self, gone: &[IpAddr]) -> bool {
+        self.paths.iter_mut().fold(false, |any, path| path.on_addresses_lost(gone) || any)
     }
 
     /// Begins to validate the peer's address: it was not proven by the handshake.
