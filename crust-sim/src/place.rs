@@ -43,8 +43,8 @@ mod tests {
             (3, 2, 1),
             (4, 2, 2),
             (6, 2, 3),
-            (11, 3, 1),
-            (12, 4, 1),
+            (11, 2, 8),
+            (12, 3, 1),
             (99, 4, 1),
         ] {
             assert_eq!(Place::of(text, offset), Place { line, column }, "{offset}");

@@ -392,7 +392,11 @@ impl Session {
 
     /// The machine no longer has these addresses. True where a path goes on from another.
     pub(crate) fn on_addresses_lost(&mut self, gone: &[IpAddr]) -> bool {
-        self.paths.iter_mut().fold(false, |any, path| path.on_addresses_lost(gone) || any)
+        let mut left = false;
+        for path in &mut self.paths {
+            left |= path.on_addresses_lost(gone);
+        }
+        left
     }
 
     /// Begins to validate the peer's address: it was not proven by the handshake.

@@ -33,7 +33,7 @@ pub(super) struct Place {
 
 #[derive(Clone, Debug)]
 pub(super) enum PlaceKind {
-    Site(SiteConfig),
+    Site(Box<SiteConfig>),
     Public(LinkConfig),
 }
 

@@ -163,10 +163,10 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number that fits.
-    pub(super) fn number<T: TryFrom<i128>>(&self, what: &str, range: RangeInclusive<T>) -> Read<T>
+    pub(super) fn number<T>(&self, what: &str, range: RangeInclusive<T>) -> Read<T>
     where
         i128: From<T>,
-        T: Copy,
+        T: Copy + TryFrom<i128>,
     {
         let number = self.whole(what, i128::from(*range.start())..=i128::from(*range.end()))?;
         T::try_from(number).or_else(|_| self.expected(what))

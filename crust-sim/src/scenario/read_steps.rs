@@ -111,6 +111,8 @@ struct Reader<'w> {
     nodes: Vec<String>,
     hosts: Vec<String>,
     places: Vec<String>,
+    /// Hosts on the fullest LAN.
+    fullest: usize,
     /// Bytes that the steps so far send.
     bytes: u64,
     /// Addresses that the steps so far give to hosts on LANs.
@@ -119,11 +121,13 @@ struct Reader<'w> {
 
 impl<'w> Reader<'w> {
     fn new(world: &'w World) -> Self {
+        let on = |place| world.hosts.iter().filter(|host| host.place == place).count();
         Self {
             world,
             nodes: world.nodes.iter().map(|node| node.name.clone()).collect(),
             hosts: world.hosts.iter().map(|host| host.name.clone()).collect(),
             places: world.places.iter().map(|place| place.name.clone()).collect(),
+            fullest: (0..world.places.len()).map(on).max().unwrap_or(0),
             bytes: 0,
             leases: 0,
         }
@@ -307,9 +311,7 @@ impl<'w> Reader<'w> {
     /// One more address on a LAN, wherever that may be.
     fn lease(&mut self, table: &Table<'_>) -> Read<()> {
         self.leases += 1;
-        let on = |place| self.world.hosts.iter().filter(|host| host.place == place).count();
-        let fullest = (0..self.places.len()).map(on).max().unwrap_or(0);
-        if fullest + self.leases <= usize::from(MOST_HOSTS) {
+        if self.fullest + self.leases <= usize::from(MOST_HOSTS) {
             return Ok(());
         }
         table.need("do")?.refuse(format!("a LAN has {MOST_HOSTS} addresses; all may be given out by now"))

@@ -53,9 +53,9 @@ pub(super) const LINK_KEYS: &[&str] = &[
     "black-hole",
     "up",
 ];
-const SITE_KEYS: &[&str] = &["gates", "link", "down", "lan", "ipv6", "hosts"];
+pub(super) const SITE_KEYS: &[&str] = &["gates", "link", "down", "lan", "ipv6", "hosts"];
 const HOST_KEYS: &[&str] = &["link", "down"];
-const NODE_KEYS: &[&str] = &[
+pub(super) const NODE_KEYS: &[&str] = &[
     "host",
     "network",
     "port",
@@ -66,9 +66,9 @@ const NODE_KEYS: &[&str] = &[
     "datagram-size",
     "accept-incoming",
 ];
-const FIREWALL_KEYS: &[&str] =
+pub(super) const FIREWALL_KEYS: &[&str] =
     &["kind", "filtering", "refresh", "unsolicited", "lifetimes", "limits", "tcp-loose", "udp-blocked"];
-const NAT_KEYS: &[&str] = &[
+pub(super) const NAT_KEYS: &[&str] = &[
     "kind",
     "mapping",
     "filtering",
@@ -172,7 +172,7 @@ impl World {
         let uplink = self.link(&table, "link")?.unwrap_or_default();
         let lan = self.link(&table, "lan")?.unwrap_or_default();
         let ipv6 = table.get("ipv6").map(ipv6).transpose()?.flatten();
-        let kind = PlaceKind::Site(SiteConfig { gates, uplink, lan, ipv6 });
+        let kind = PlaceKind::Site(Box::new(SiteConfig { gates, uplink, lan, ipv6 }));
         self.places.push(Place { name: name.clone(), kind, down: self.link(&table, "down")? });
         match table.get("hosts") {
             None => Ok(vec![(at, name)]),
@@ -312,19 +312,19 @@ fn kind(value: Value<'_>) -> Read<Kind> {
 
 /// The firewall before a site's IPv6; `None` where it has no IPv6.
 fn ipv6(value: Value<'_>) -> Read<Option<FirewallConfig>> {
-    let words: [(&str, Option<fn() -> FirewallConfig>); 3] =
-        [("none", None), ("open", Some(FirewallConfig::open)), ("firewall", Some(FirewallConfig::default))];
     if !value.is_table() {
-        return Ok(value.choice("state of IPv6", &words)?.map(|config| config()));
+        let words = [("none", None), ("open", Some(Kind::Open)), ("firewall", Some(Kind::Firewall))];
+        return Ok(value.choice("state of IPv6", &words)?.map(of_kind));
     }
     let table = value.table("a firewall", FIREWALL_KEYS)?;
-    let base = match table.get("kind") {
-        Some(value) => {
-            value.choice("kind of firewall", &words[1..])?.map_or_else(FirewallConfig::default, |c| c())
-        }
-        None => FirewallConfig::default(),
-    };
-    firewall(&table, base).map(Some)
+    let words = [("open", Kind::Open), ("firewall", Kind::Firewall)];
+    let kind =
+        table.get("kind").map_or(Ok(Kind::Firewall), |value| value.choice("kind of firewall", &words))?;
+    firewall(&table, of_kind(kind)).map(Some)
+}
+
+fn of_kind(kind: Kind) -> FirewallConfig {
+    if kind == Kind::Open { FirewallConfig::open() } else { FirewallConfig::default() }
 }
 
 const MAPPINGS: &[(&str, Mapping)] = &[

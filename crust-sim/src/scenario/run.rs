@@ -8,7 +8,6 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use crust_async::{CloseReason, Connection, Node};
 use crust_proto::{ConnectError, Contact, Duration, Instant, SecretKey};
@@ -39,7 +38,7 @@ pub(super) fn run(plan: &Plan, seed: u64, recorder: Option<&Recorder>) -> Scenar
         sim: &sim,
         built: RefCell::new(built),
         players: plan.nodes.iter().map(|_| RefCell::default()).collect(),
-        ledger: Ledger::default(),
+        ledger: Ledger::new(plan, recorder),
         recorder,
         begun: RefCell::new(vec![false; plan.steps.len()]),
         log: RefCell::default(),
@@ -215,22 +214,13 @@ impl Run<'_> {
         let started = builder.bind().await;
         let started = started.map_err(|error| format!("{} cannot start: {error}", plan.name))?;
         self.ledger.entries().nodes.insert(started.peer_id(), node);
-        self.ledger.accept(node, started.clone(), self.seen());
+        self.ledger.accept(node, started.clone());
         let mut player = self.players[node].borrow_mut();
         player.key = key;
         player.contact = Some(started.contact());
         player.locals = started.local_addrs();
         player.node = Some(started);
         Ok(())
-    }
-
-    /// Tells the recorder of connections.
-    fn seen(&self) -> Arc<dyn Fn(Pair, &Connection) + Send + Sync> {
-        let Some(recorder) = self.recorder.cloned() else { return Arc::new(|_, _| {}) };
-        let names: Vec<String> = self.plan.nodes.iter().map(|node| node.name.clone()).collect();
-        Arc::new(move |pair: Pair, connection: &Connection| {
-            recorder.connection(&format!("{} to {}", names[pair.from], names[pair.to]), connection);
-        })
     }
 
     /// A node, and what it would have to know to reach another.
@@ -274,7 +264,7 @@ impl Run<'_> {
                 format!("{from} and {to} are not connected after {took}: {error}"),
                 expect == Attempt::AnyFailure || expect == kind(error),
             ),
-            Err(NotConnected::Never(why)) => (why.clone(), false),
+            Err(NotConnected::Never(why)) => return Err(why.clone()),
         };
         self.say_of(pair.from, said.clone());
         if as_expected {
@@ -292,7 +282,7 @@ impl Run<'_> {
             First::One(connection) => connection.map_err(NotConnected::Refused)?,
             First::Other(why) => return Err(NotConnected::Never(why)),
         };
-        self.ledger.register(pair, connection, node.runtime(), &*self.seen());
+        self.ledger.register(pair, connection, node.runtime());
         // The connection may be one that was there, and that the peer has lost: then another takes its place.
         let stands = self.ledger.until(|entries| {
             let both = entries.alive(pair) && entries.alive(pair.back());

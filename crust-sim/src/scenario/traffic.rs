@@ -11,15 +11,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crust_async::{CloseReason, Connection, Node, ReadError, RecvStream, Runtime};
 use crust_proto::{Duration, PeerId};
 
-use super::plan::{Load, Pair};
+use super::plan::{Load, Pair, Plan};
 use super::read_steps::HEADER;
+use crate::record::Recorder;
 
 /// Bytes written or read at once.
 const PIECE: usize = 16 * 1024;
 
 /// What all programs of a run know together.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ledger(Arc<Mutex<Entries>>);
+#[derive(Clone, Debug)]
+pub(super) struct Ledger(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    entries: Mutex<Entries>,
+    /// Who wants to hear of connections, and the names of nodes.
+    recorder: Option<Recorder>,
+    names: Vec<String>,
+}
 
 /// The entries of a ledger.
 #[derive(Debug, Default)]
@@ -112,9 +121,14 @@ impl Transfer {
 }
 
 impl Ledger {
+    pub(super) fn new(plan: &Plan, recorder: Option<&Recorder>) -> Self {
+        let names = plan.nodes.iter().map(|node| node.name.clone()).collect();
+        Self(Arc::new(Shared { entries: Mutex::default(), recorder: recorder.cloned(), names }))
+    }
+
     pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
         // A panic elsewhere is what the run fails with.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes something; who waits looks again.
@@ -143,13 +157,13 @@ impl Ledger {
     }
 
     /// Takes every connection that peers open to a node.
-    pub(super) fn accept(&self, me: usize, node: Node, seen: Arc<dyn Fn(Pair, &Connection) + Send + Sync>) {
+    pub(super) fn accept(&self, me: usize, node: Node) {
         let (ledger, runtime) = (self.clone(), node.runtime().clone());
         let accept = async move {
             while let Some(connection) = node.accept().await {
                 let with = ledger.entries().nodes.get(&connection.peer_id()).copied();
                 if let Some(to) = with {
-                    ledger.register(Pair { from: me, to }, connection, node.runtime(), &*seen);
+                    ledger.register(Pair { from: me, to }, connection, node.runtime());
                 }
             }
         };
@@ -157,18 +171,14 @@ impl Ledger {
     }
 
     /// A connection that stands at one of its ends. A second handle to one that is known already is dropped.
-    pub(super) fn register(
-        &self,
-        pair: Pair,
-        connection: Connection,
-        runtime: &Arc<dyn Runtime>,
-        seen: &dyn Fn(Pair, &Connection),
-    ) {
-        let known = self.alive(pair);
-        if known {
+    pub(super) fn register(&self, pair: Pair, connection: Connection, runtime: &Arc<dyn Runtime>) {
+        if self.alive(pair) {
             return;
         }
-        seen(pair, &connection);
+        if let Some(recorder) = &self.0.recorder {
+            let names = &self.0.names;
+            recorder.connection(&format!("{} to {}", names[pair.from], names[pair.to]), &connection);
+        }
         runtime.spawn(Box::pin(watch(self.clone(), pair, connection.clone())));
         runtime.spawn(Box::pin(streams(self.clone(), pair, connection.clone(), runtime.clone())));
         runtime.spawn(Box::pin(messages(self.clone(), pair, connection.clone())));
@@ -417,3 +427,7 @@ impl Drop for Sending {
         });
     }
 }
+
+#[cfg(test)]
+#[path = "traffic_tests.rs"]
+mod tests;

@@ -82,7 +82,8 @@ pub(super) struct Time(pub(super) Duration);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanos = self.0.as_nanos();
-        let exact = TIMES.iter().rev().find(|(name, unit)| *name != "µs" && nanos > 0 && nanos % unit == 0);
+        let exact =
+            TIMES.iter().rev().find(|(name, unit)| *name != "µs" && nanos > 0 && nanos.is_multiple_of(*unit));
         match exact {
             // A whole number of some unit from milliseconds up.
             Some((name, unit)) if *unit >= 1_000_000 => write!(f, "{} {name}", nanos / unit),
