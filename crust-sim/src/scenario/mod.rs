@@ -347,3 +347,7 @@ mod tests;
 #[cfg(test)]
 #[path = "error_tests.rs"]
 mod error_tests;
+
+#[cfg(test)]
+#[path = "world_tests.rs"]
+mod world_tests;

@@ -237,6 +237,31 @@ fn addresses_change_and_connections_stay() {
     }
 }
 
+/// A fast clock counts five seconds in four; a wall clock that is wrong costs a round trip of a handshake.
+#[test]
+fn clocks_are_as_wrong_as_the_file_says() {
+    let clock = |change: &str| format!("[[step]]\ndo = \"clock\"\nhost = \"a\"\n{change}\n");
+    let took = |text: String| {
+        let report = parse(&text).run(1, None);
+        assert_eq!(report.failures, [""; 0]);
+        let (_, last) = report.log.last().unwrap();
+        let (_, took) = last.split_once("after ").unwrap();
+        units::duration(took.split(':').next().unwrap()).unwrap_or_else(|| panic!("{last}"))
+    };
+    let silent =
+        format!("{TWO}accept-incoming = false\n").replace("[node.a]", "[node.a]\nhandshake-timeout = \"5s\"");
+    let in_vain = format!("{CONNECT}expect = \"no-answer\"\n");
+    assert_eq!(took(format!("{silent}{in_vain}")), Duration::from_secs(5));
+    assert_eq!(took(format!("{silent}{}{in_vain}", clock("skew-ppm = 250000"))), Duration::from_secs(4));
+    // Nodes look at the clock every few seconds.
+    let later = format!("{CONNECT}after = \"10s\"\n");
+    let right = took(format!("{TWO}{later}"));
+    for (jump, wrong) in [("+4min", false), ("+1h", true), ("-1h", true)] {
+        let with = took(format!("{TWO}{}{later}", clock(&format!("jump = \"{jump}\""))));
+        assert_eq!(with > right, wrong, "{jump}: {with:?}, without {right:?}");
+    }
+}
+
 /// What the documentation says is there is there, and the other way round.
 #[test]
 fn every_key_is_documented() {

@@ -236,7 +236,8 @@ impl Header {
 
     /// The content from a place on.
     fn fill(self, from: u64, buffer: &mut [u8]) {
-        let key = (u64::from(self.step) << 40) ^ (u64::from(self.index) << 20);
+        // At most 2^27 words, 2^17 pieces, 2^10 steps: no two places have one number.
+        let key = (u64::from(self.step) << 46) ^ (u64::from(self.index) << 28);
         for (at, byte) in (from..).zip(buffer) {
             // Each group of eight bytes differs from every other one: what is lost, repeated or moved is noticed.
             let word = (at / 8 + key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
