@@ -306,9 +306,8 @@ impl Site {
         for ip in before {
             world.remove_address(interface, ip);
         }
-        let host = world.host_of(interface);
-        world.remove_route(host, Prefix::V4);
-        world.remove_route(host, Prefix::V6);
+        // There may be no IPv6 here.
+        world.remove_route(world.host_of(interface), Prefix::V6);
         *world.link_mut(interface) = self.link;
         self.address(world, interface);
     }

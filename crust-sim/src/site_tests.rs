@@ -145,6 +145,7 @@ fn a_host_that_is_plugged_in_elsewhere_has_addresses_of_there_and_no_others() {
         assert_eq!(world.segment_of(interface), Some(site.lan));
         assert_ne!(address(&world, host, false), before);
         assert_eq!(world.addresses(host).count(), nets);
+        assert_eq!(world.gateway(host, true).is_some(), nets == 2);
         let seen = carries(&mut world, here, there, to).unwrap();
         assert_eq!(seen.ip(), world.interface_addresses(site.uplink)[0].ip);
         assert_eq!(carries(&mut world, there, here, seen), Some(to));

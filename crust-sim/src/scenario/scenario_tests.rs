@@ -164,6 +164,59 @@ fn a_step_that_takes_too_long_says_how_far_it_came() {
 }
 
 #[test]
+fn what_should_fail_and_does_not_has_failed() {
+    let send = "[[step]]\ndo = \"send\"\nfrom = \"a\"\nto = \"b\"\nbytes = 9\nexpect = \"fails\"\n";
+    let found = failures(&format!("{CONNECT}{send}"));
+    assert_eq!(found, ["line 12, send: everything arrived, and should not have"]);
+}
+
+#[test]
+fn too_few_datagrams_are_a_failure() {
+    let half = "[[step]]\ndo = \"link\"\nhost = \"a\"\nloss = \"50%\"\n";
+    let send = "[[step]]\ndo = \"datagrams\"\nfrom = \"a\"\nto = \"b\"\ncount = 100\nbytes = 50\n\
+                every = \"20ms\"\nat-least = ";
+    assert_eq!(failures(&format!("{CONNECT}{half}{send}\"30%\"")), [""; 0]);
+    let found = failures(&format!("{CONNECT}{half}{send}\"70%\""));
+    assert!(found[0].ends_with(" of 100 datagrams arrived, too few"), "{found:?}");
+}
+
+/// Which way a link is changed: of 60 datagrams of 100 bytes either all arrive or those that were sent before.
+#[test]
+fn a_link_changes_in_the_direction_asked_for() {
+    for (direction, from, to, spoilt) in [
+        ("up", "a", "b", true),
+        ("up", "b", "a", false),
+        ("down", "a", "b", false),
+        ("down", "b", "a", true),
+        ("both", "b", "a", true),
+    ] {
+        let change = format!(
+            "[[step]]\nbackground = true\nafter = \"2s\"\ndo = \"link\"\nhost = \"a\"\nloss = 1\ndirection = \"{direction}\"\n"
+        );
+        let send = format!(
+            "[[step]]\ndo = \"datagrams\"\nfrom = \"{from}\"\nto = \"{to}\"\ncount = 60\nbytes = 100\nevery = \"100ms\"\nat-least = 1\n"
+        );
+        let found = failures(&format!("{CONNECT}{change}{send}"));
+        assert_eq!(!found.is_empty(), spoilt, "{direction}, from {from}: {found:?}");
+    }
+}
+
+#[test]
+fn a_gate_reboots_with_the_address_asked_for() {
+    let world = "name = \"reboot\"\n[host.a]\n[site.s]\ngates = \"full-cone\"\n[node.a]\n[node.s]\n\
+                 [[step]]\ndo = \"connect\"\nfrom = \"s\"\nto = \"a\"\n";
+    let message = "[[step]]\ndo = \"messages\"\nfrom = \"s\"\nto = \"a\"\nbytes = 9\n";
+    let run = |address: &str| {
+        let reboot = format!("[[step]]\ndo = \"reboot\"\nsite = \"s\"\naddress = \"{address}\"\n");
+        let report = parse(&format!("{world}{reboot}{message}")).run(1, None);
+        assert_eq!(report.failures, [""; 0], "{address}");
+        report.hash
+    };
+    // The world's hash knows nothing of the file.
+    assert_ne!(run("same"), run("new"));
+}
+
+#[test]
 fn who_was_ended_by_a_crash_is_known() {
     let send = "[[step]]\nbackground = true\ndo = \"send\"\nfrom = \"a\"\nto = \"b\"\nbytes = \"500MB\"\n";
     let crash = "[[step]]\nafter = \"1s\"\ndo = \"crash\"\nhost = ";
