@@ -97,6 +97,7 @@ pub mod oracle;
 pub mod packet;
 pub mod page;
 pub mod pcap;
+mod place;
 pub mod population;
 pub mod program;
 pub mod record;

@@ -37,6 +37,7 @@ use crate::Rng;
 use crate::firewall::FirewallConfig;
 use crate::nat::{Allocation, Answer, Collision, Filtering, Hairpin, Lifetimes, Mapping, NatConfig};
 use crate::oracle;
+use crate::place::Place;
 
 /// The frozen file.
 const STANDARD: &str = include_str!("../population.toml");
@@ -161,11 +162,8 @@ impl Population {
 
 impl PopulationError {
     fn at(text: &str, error: &toml::de::Error) -> Self {
-        let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-        let before = text.get(..offset).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        Self { line, column, message: error.message().replace('\n', ", ") }
+        let (Place { line, column }, message) = Place::of_toml(text, error);
+        Self { line, column, message }
     }
 }
 

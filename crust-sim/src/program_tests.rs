@@ -142,3 +142,24 @@ fn a_host_that_sleeps_keeps_its_programs() {
         assert_eq!(pair.sim.world().power(a), Power::Up);
     });
 }
+
+/// The peer cannot know where it is until it says something; it says so by itself when it notices.
+#[test]
+fn a_host_that_gets_another_address_goes_on_from_there() {
+    seeds(10, |seed| {
+        let pair = pair(seed, lossy());
+        let [a, _] = pair.hosts;
+        pair.sim.run(async {
+            let [(_a, ab), (_b, ba)] = connected(&pair).await;
+            let new = IpAddr::from([10, 0, 0, 77]);
+            {
+                let mut world = pair.sim.world();
+                let interface = world.interfaces(a)[1];
+                world.change_address(interface, new, 24);
+            }
+            ba.send_message(Priority::default(), b"where are you?").await.unwrap();
+            assert_eq!(ab.recv_message().await.unwrap().data, b"where are you?");
+            assert_eq!(ba.remote_address().unwrap().ip(), new);
+        });
+    });
+}

@@ -28,6 +28,8 @@ const CORE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 255);
 const CORE_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0xffff);
 /// How many sites and public hosts one internet has room for: what the third byte of a LAN's net can tell.
 pub const MOST_SITES: u8 = 250;
+/// How many hosts one LAN has room for, all that ever were there counted.
+pub const MOST_HOSTS: u8 = 240;
 
 /// How a site is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,6 +170,24 @@ impl Internet {
         Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0 }
     }
 
+    /// Gives an end of a wire to the core, a public host's or an outermost gate's, another public IPv4 address in
+    /// place of the one that it has: what a provider does that deals out leases anew. A NAT there goes on with the
+    /// old one until it [reboots](World::reboot_middleboxes).
+    pub fn new_address(&self, world: &mut World, end: InterfaceId, at_core: InterfaceId) -> IpAddr {
+        let before = world.interface_addresses(end).iter().find_map(|address| match address.ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        // The same place in the next net of 256.
+        let public = IpAddr::from(Ipv4Addr::from(before.map_or(PUBLIC, u32::from).wrapping_add(256)));
+        if let Some(before) = before {
+            world.remove_route(self.core, Prefix::new(before.into(), 32));
+        }
+        world.add_route(self.core, Prefix::new(public, 32), at_core, None, 0);
+        world.change_address(end, public, 32);
+        public
+    }
+
     /// Which of a site's nets are known so far outside: as far as no gate translates between. The nth net is inside the
     /// nth gate.
     fn known(&self, config: &SiteConfig, nets: &[Ipv4Addr], outside: usize) -> Vec<Ipv4Addr> {
@@ -266,19 +286,41 @@ impl Site {
     ///
     /// # Panics
     ///
-    /// Beyond 240.
+    /// Beyond [`MOST_HOSTS`].
     pub fn host(&mut self, world: &mut World) -> HostId {
-        assert!(self.hosts < 240, "a LAN has room for 240 hosts");
-        self.hosts += 1;
         let host = world.add_host();
         let interface = world.add_interface(host, self.lan, self.link);
+        self.address(world, interface);
+        host
+    }
+
+    /// Plugs the interface of a host of any site into this LAN: it gets addresses of this net, in place of those
+    /// that it has, and this LAN's link. Where it is here already that is a new lease.
+    ///
+    /// # Panics
+    ///
+    /// Beyond 240 addresses given out here; addresses are not given out twice.
+    pub fn welcome(&mut self, world: &mut World, interface: InterfaceId) {
+        let before: Vec<IpAddr> = world.interface_addresses(interface).iter().map(|a| a.ip).collect();
+        world.replug(interface, Some(self.lan));
+        for ip in before {
+            world.remove_address(interface, ip);
+        }
+        // There may be no IPv6 here.
+        world.remove_route(world.host_of(interface), Prefix::V6);
+        *world.link_mut(interface) = self.link;
+        self.address(world, interface);
+    }
+
+    fn address(&mut self, world: &mut World, interface: InterfaceId) {
+        assert!(self.hosts < MOST_HOSTS, "a LAN has room for {MOST_HOSTS} hosts");
+        self.hosts += 1;
         world.add_address(interface, nth(self.net, 10 + self.hosts).into(), 24);
         world.set_gateway(interface, nth(self.net, 1).into());
         if let Some(net) = self.net_v6 {
             world.add_address(interface, nth_v6(net, 10 + u16::from(self.hosts)).into(), 64);
             world.set_gateway(interface, nth_v6(net, 1).into());
         }
-        host
     }
 }
 

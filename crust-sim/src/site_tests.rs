@@ -84,3 +84,90 @@ fn two_hosts_of_one_lan_hear_each_other_directly() {
     let own = SocketAddr::new(address(&world, a, false), 1);
     assert_eq!(carries(&mut world, here, there, to), Some(own));
 }
+
+#[test]
+fn a_gate_with_a_new_address_is_reached_there_and_no_longer_at_the_old_one() {
+    for kind in [Kind::FullCone, Kind::Open] {
+        let mut world = World::new(4);
+        let mut internet = Internet::new(&mut world);
+        let public = internet.host(&mut world, WIRE());
+        let mut site = internet.site(&mut world, &SiteConfig::of(kind, WIRE()));
+        let inside = site.host(&mut world);
+        let (here, there) = (bind(&mut world, inside, 5000, false), bind(&mut world, public, 7, false));
+        let to = SocketAddr::new(address(&world, public, false), 7);
+        let before = carries(&mut world, here, there, to).unwrap();
+        let new = internet.new_address(&mut world, site.uplink, site.downlink);
+        world.reboot_middleboxes(site.routers[0]);
+        let after = carries(&mut world, here, there, to).unwrap();
+        // Behind a firewall alone the host has an address of its own.
+        let own = address(&world, inside, false);
+        assert_eq!(after.ip(), if kind == Kind::Open { own } else { new });
+        assert_eq!(carries(&mut world, there, here, after), Some(to), "{kind}");
+        assert_eq!(carries(&mut world, there, here, before).is_some(), kind == Kind::Open, "{kind}");
+    }
+}
+
+#[test]
+fn a_public_host_with_a_new_address_sends_from_there() {
+    let mut world = World::new(5);
+    let mut internet = Internet::new(&mut world);
+    let (a, b) = (internet.host(&mut world, WIRE()), internet.host(&mut world, WIRE()));
+    let before = address(&world, a, false);
+    let (up, down) = (world.interfaces(a)[1], world.interfaces(internet.core())[1]);
+    let new = internet.new_address(&mut world, up, down);
+    assert_ne!(new, before);
+    let (here, there) = (bind(&mut world, a, 1, false), bind(&mut world, b, 2, false));
+    let to = SocketAddr::new(address(&world, b, false), 2);
+    assert_eq!(carries(&mut world, here, there, to), Some(SocketAddr::new(new, 1)));
+    assert_eq!(carries(&mut world, there, here, SocketAddr::new(new, 1)), Some(to));
+    assert_eq!(carries(&mut world, there, here, SocketAddr::new(before, 1)), None);
+}
+
+/// From a LAN with IPv6 to one without, back, and a new lease where it is.
+#[test]
+fn a_host_that_is_plugged_in_elsewhere_has_addresses_of_there_and_no_others() {
+    let mut world = World::new(6);
+    let mut internet = Internet::new(&mut world);
+    let public = internet.host(&mut world, WIRE());
+    let with = SiteConfig::of(Kind::PortRestricted, WIRE()).with_ipv6(FirewallConfig::default());
+    let (mut home, mut office) = (
+        internet.site(&mut world, &with),
+        internet.site(&mut world, &SiteConfig::of(Kind::Symmetric, WIRE())),
+    );
+    let host = home.host(&mut world);
+    let interface = world.interfaces(host)[1];
+    let there = bind(&mut world, public, 7, false);
+    let to = SocketAddr::new(address(&world, public, false), 7);
+    for (site, nets) in [(&mut office, 1), (&mut home, 2)] {
+        let here = bind(&mut world, host, 0, false);
+        let before = address(&world, host, false);
+        site.welcome(&mut world, interface);
+        assert_eq!(world.segment_of(interface), Some(site.lan));
+        assert_ne!(address(&world, host, false), before);
+        assert_eq!(world.addresses(host).count(), nets);
+        assert_eq!(world.gateway(host, true).is_some(), nets == 2);
+        let seen = carries(&mut world, here, there, to).unwrap();
+        assert_eq!(seen.ip(), world.interface_addresses(site.uplink)[0].ip);
+        assert_eq!(carries(&mut world, there, here, seen), Some(to));
+    }
+    let before: Vec<IpAddr> = world.addresses(host).map(|a| a.ip).collect();
+    home.welcome(&mut world, interface);
+    assert!(world.addresses(host).all(|a| !before.contains(&a.ip)) && world.addresses(host).count() == 2);
+}
+
+#[test]
+fn udp_is_blocked_and_allowed_again_at_any_gate() {
+    for kind in [Kind::PortRestricted, Kind::Firewall, Kind::Open] {
+        let mut world = World::new(7);
+        let mut internet = Internet::new(&mut world);
+        let public = internet.host(&mut world, WIRE());
+        let mut site = internet.site(&mut world, &SiteConfig::of(kind, WIRE()));
+        let inside = site.host(&mut world);
+        let (here, there) = (bind(&mut world, inside, 5000, false), bind(&mut world, public, 7, false));
+        let to = SocketAddr::new(address(&world, public, false), 7);
+        for blocked in [false, true, false] {
+            world.middlebox_mut(site.routers[0], false).unwrap().block_udp(blocked);
+            assert_eq!(carries(&mut world, here, there, to).is_none(), blocked, "{kind}");
+        }
+    }
+}

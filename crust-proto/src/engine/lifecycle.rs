@@ -1,5 +1,7 @@
 //! From a session's first packet to its slot's next use: announcing, waking, timing, ending.
 
+use std::net::IpAddr;
+
 use super::attempt::Purpose;
 use super::slots::{Entry, Slot, slot_of};
 use super::{Dropped, Engine, Timer};
@@ -7,7 +9,7 @@ use crate::crypto::hash::kdf;
 use crate::event::{AttemptId, ConnectError, Event, SessionId};
 use crate::handshake::params::SessionToken;
 use crate::identity::PeerId;
-use crate::io::SocketId;
+use crate::io::{InterfaceAddr, SocketId};
 use crate::session::Session;
 use crate::{Duration, Instant};
 
@@ -182,6 +184,25 @@ impl Engine {
             entry.waiting = false;
             self.enqueue(slot);
             self.after(slot, now);
+        }
+    }
+
+    /// The machine's addresses changed. No system sends from an address that it no longer has: sessions whose packets
+    /// went out from one go on from any other, and say so, for their peers cannot know.
+    pub(super) fn on_interfaces(&mut self, interfaces: &[InterfaceAddr], now: Instant) {
+        let before = core::mem::replace(&mut self.interfaces, interfaces.to_vec());
+        let still = |ip: IpAddr| interfaces.iter().any(|interface| interface.ip == ip);
+        let gone: Vec<IpAddr> =
+            before.iter().map(|interface| interface.ip).filter(|ip| !still(*ip)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for slot in self.slots.indices() {
+            let Some(entry) = self.slots.entry_mut(slot) else { continue };
+            if entry.session.on_addresses_lost(&gone) {
+                self.enqueue(slot);
+                self.after(slot, now);
+            }
         }
     }
 

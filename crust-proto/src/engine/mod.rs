@@ -346,7 +346,7 @@ impl Engine {
                 }
             }
             Input::SendFailed { socket, to, cause } => self.on_send_failed(socket, unmapped(to), cause),
-            Input::Interfaces(interfaces) => self.interfaces = interfaces.to_vec(),
+            Input::Interfaces(interfaces) => self.on_interfaces(interfaces, now),
             Input::Timeout => self.on_timeout(now),
             Input::Wall(wall) => self.wall = (wall, now),
             Input::Entropy(entropy) => self.random.mix(entropy),

@@ -194,6 +194,20 @@ impl Path {
         }
     }
 
+    /// The machine no longer has these addresses: what went out from one of them goes out from any. True where the
+    /// path itself did.
+    pub(crate) fn on_addresses_lost(&mut self, gone: &[IpAddr]) -> bool {
+        let leave = |route: &mut Route| route.local.take_if(|local| gone.contains(local)).is_some();
+        if let Some(candidate) = &mut self.candidate {
+            leave(&mut candidate.route);
+        }
+        self.responses.iter_mut().for_each(|(_, route)| _ = leave(route));
+        let left = leave(&mut self.route);
+        // The peer answers where it hears us next.
+        self.ping |= left;
+        left
+    }
+
     /// The peer's challenge, which came along `route`, is to be answered there.
     pub(crate) fn on_challenge(&mut self, token: [u8; 8], route: Route) {
         // Two at a time are plenty: the present address and a candidate.

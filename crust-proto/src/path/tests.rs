@@ -117,3 +117,23 @@ fn a_challenge_is_answered_along_the_way_that_it_came() {
     }
     assert!(path.responses.len() <= 2, "a flood of challenges is not kept");
 }
+
+#[test]
+fn what_went_out_from_an_address_that_is_gone_goes_out_from_any_and_the_peer_hears_of_it() {
+    let local = |n: u8| Some(IpAddr::from([192, 168, 0, n]));
+    let gone = [IpAddr::from([192, 168, 0, 1]), IpAddr::from([192, 168, 0, 2])];
+    let mut path = path();
+    path.on_packet(Route { local: local(1), ..route(1) }, 100, true, || [5; 8], NOW);
+    path.on_challenge([1; 8], Route { local: local(2), ..route(3) });
+    path.on_packet(Route { local: local(2), ..route(2) }, 100, true, || [5; 8], NOW);
+    path.ping = false;
+    assert!(!path.on_addresses_lost(&[IpAddr::from([192, 168, 0, 9])]));
+    assert!(!path.ping && path.route.local == local(1));
+    assert!(path.on_addresses_lost(&gone));
+    assert!(path.ping && path.route == route(1));
+    while let Some((to, _)) = path.due_elsewhere(|_| false, NOW) {
+        assert_eq!(to.local, None, "{to:?}");
+    }
+    path.ping = false;
+    assert!(!path.on_addresses_lost(&gone) && !path.ping, "said once");
+}

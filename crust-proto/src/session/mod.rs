@@ -18,7 +18,7 @@ mod receive;
 mod transmit;
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -388,6 +388,15 @@ impl Session {
         for path in &mut self.paths {
             path.on_socket_lost(lost, other);
         }
+    }
+
+    /// The machine no longer has these addresses. True where a path goes on from another.
+    pub(crate) fn on_addresses_lost(&mut self, gone: &[IpAddr]) -> bool {
+        let mut left = false;
+        for path in &mut self.paths {
+            left |= path.on_addresses_lost(gone);
+        }
+        left
     }
 
     /// Begins to validate the peer's address: it was not proven by the handshake.

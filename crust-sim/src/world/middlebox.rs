@@ -10,8 +10,8 @@ use crust_proto::Instant;
 
 pub use crate::nat::{Inbound, Outbound, Refusal};
 
-use crate::firewall::Firewall;
-use crate::nat::Nat;
+use crate::firewall::{Firewall, FirewallConfig};
+use crate::nat::{Nat, NatConfig};
 use crate::{Flow, TcpFlags};
 
 /// A NAT or a firewall between a router's inside and its outside.
@@ -38,6 +38,9 @@ pub trait Middlebox: fmt::Debug + Send {
     /// The box lost its power and starts again with an empty table, on these outside addresses
     /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
+
+    /// Lets no UDP pass from now on, or lets it pass again. A box without such a switch does nothing.
+    fn block_udp(&mut self, _blocked: bool) {}
 }
 
 impl Middlebox for Nat {
@@ -60,6 +63,10 @@ impl Middlebox for Nat {
     fn reboot(&mut self, outside: &[IpAddr]) {
         Self::reboot(self, outside.to_vec());
     }
+
+    fn block_udp(&mut self, udp_blocked: bool) {
+        self.set_config(NatConfig { udp_blocked, ..*self.config() });
+    }
 }
 
 impl Middlebox for Firewall {
@@ -81,5 +88,9 @@ impl Middlebox for Firewall {
 
     fn reboot(&mut self, _: &[IpAddr]) {
         Self::reboot(self);
+    }
+
+    fn block_udp(&mut self, udp_blocked: bool) {
+        self.set_config(FirewallConfig { udp_blocked, ..*self.config() });
     }
 }
