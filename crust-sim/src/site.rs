@@ -85,6 +85,20 @@ pub struct Site {
     net: Ipv4Addr,
     net_v6: Option<Ipv6Addr>,
     hosts: u8,
+    gates: Vec<Outside>,
+}
+
+/// A gate as its neighbour outside knows it.
+#[derive(Debug)]
+struct Outside {
+    /// The gate's interface, and the neighbour's to it.
+    interface: InterfaceId,
+    neighbour: InterfaceId,
+    address: Ipv4Addr,
+    /// How many addresses it has had before.
+    before: u8,
+    /// The nets that the neighbour reaches by it.
+    nets: Vec<Ipv4Addr>,
 }
 
 impl Internet {
@@ -135,37 +149,42 @@ impl Internet {
         world.add_address(at_lan, nth(net, 1).into(), 24);
         // From gate to gate, each on the inside of the next; and what nets there are, from the LAN outwards.
         let mut nets = vec![net];
+        let mut gates = Vec::new();
         for (at, pair) in routers.windows(2).enumerate() {
             let (out, inside) = world.connect(pair[0], pair[1], LinkConfig::default());
             let between = Ipv4Addr::new(100, 64 + at as u8, number, 0);
             world.add_address(out, nth(between, 2).into(), 24);
             world.add_address(inside, nth(between, 1).into(), 24);
             world.set_gateway(out, nth(between, 1).into());
+            let address = nth(between, 2);
             let known = self.known(config, &nets, at + 1);
-            for net in known {
-                world.add_route(
-                    pair[1],
-                    Prefix::new(net.into(), 24),
-                    inside,
-                    Some(nth(between, 2).into()),
-                    0,
-                );
+            for net in &known {
+                world.add_route(pair[1], Prefix::new((*net).into(), 24), inside, Some(address.into()), 0);
             }
             nets.push(between);
-            self.gate(world, pair[0], out, config.gates.get(at), None, nth(between, 2).into());
+            gates.push(Outside { interface: out, neighbour: inside, address, before: 0, nets: known });
+            self.gate(world, pair[0], out, config.gates.get(at), None, address.into());
         }
         let (uplink, downlink) = world.connect(outer, self.core, config.uplink);
         let public = self.address(world, number, uplink, downlink);
-        for net in self.known(config, &nets, routers.len()) {
-            world.add_route(self.core, Prefix::new(net.into(), 24), downlink, Some(public), 0);
+        let known = self.known(config, &nets, routers.len());
+        for net in &known {
+            world.add_route(self.core, Prefix::new((*net).into(), 24), downlink, Some(public.into()), 0);
         }
+        gates.push(Outside {
+            interface: uplink,
+            neighbour: downlink,
+            address: public,
+            before: 0,
+            nets: known,
+        });
         let net_v6 = config.ipv6.map(|_| Ipv6Addr::new(0x2001, 0xdb8, 1, number.into(), 0, 0, 0, 0));
         if let Some(net) = net_v6 {
             self.ipv6(world, net, at_lan, &routers, uplink, downlink);
         }
         let v6 = config.ipv6.map(|config| Box::new(Firewall::new(config)) as Box<dyn Middlebox>);
-        self.gate(world, outer, uplink, config.gates.last(), v6, public);
-        Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0 }
+        self.gate(world, outer, uplink, config.gates.last(), v6, public.into());
+        Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0, gates }
     }
 
     /// Which of a site's nets are known so far outside: as far as no gate translates between. The nth net is inside the
@@ -185,11 +204,11 @@ impl Internet {
     }
 
     /// Gives both ends of a wire to the core their addresses and routes.
-    fn address(&self, world: &mut World, number: u8, end: InterfaceId, at_core: InterfaceId) -> IpAddr {
-        let public = IpAddr::from(Ipv4Addr::from(PUBLIC + u32::from(number)));
-        world.add_address(end, public, 32);
+    fn address(&self, world: &mut World, number: u8, end: InterfaceId, at_core: InterfaceId) -> Ipv4Addr {
+        let public = Ipv4Addr::from(PUBLIC + u32::from(number));
+        world.add_address(end, public.into(), 32);
         world.add_address(at_core, CORE.into(), 32);
-        world.add_route(self.core, Prefix::new(public, 32), at_core, None, 0);
+        world.add_route(self.core, Prefix::new(public.into(), 32), at_core, None, 0);
         let host = world.host_of(end);
         world.add_route(host, Prefix::new(CORE.into(), 32), end, None, 0);
         world.set_gateway(end, CORE.into());
@@ -279,6 +298,54 @@ impl Site {
             world.set_gateway(interface, nth_v6(net, 1).into());
         }
         host
+    }
+
+    /// A gate's router loses its power for a moment, and begins with empty tables. With `new_address` it has got another
+    /// IPv4 address meanwhile, as many providers do: routes follow, and what is still sent to the old one gets nowhere.
+    /// Its IPv6 stays. The address that it has now.
+    ///
+    /// New addresses are those of the table above in the next /24 each time, between gates the next ones of the net.
+    /// Where the router shall be gone for a while: [`World::crash`], then [`World::restart`], then this.
+    ///
+    /// # Panics
+    ///
+    /// Where the router is none of the site's.
+    pub fn reboot(&mut self, world: &mut World, router: HostId, new_address: bool) -> Ipv4Addr {
+        let gate = self.routers.iter().position(|own| *own == router).and_then(|at| self.gates.get_mut(at));
+        let gate = gate.unwrap_or_else(|| panic!("{router:?} is no router of this site"));
+        if new_address {
+            let outermost = gate.interface == self.uplink;
+            let old = gate.address;
+            gate.address = gate.next_address(outermost);
+            gate.before = gate.before.wrapping_add(1);
+            let (new, prefix) = (IpAddr::from(gate.address), if outermost { 32 } else { 24 });
+            world.change_address(gate.interface, new, prefix);
+            let neighbour = world.host_of(gate.neighbour);
+            if outermost {
+                world.remove_route(neighbour, Prefix::new(old.into(), 32));
+                world.add_route(neighbour, Prefix::new(new, 32), gate.neighbour, None, 0);
+            }
+            for net in &gate.nets {
+                let net = Prefix::new((*net).into(), 24);
+                world.remove_route(neighbour, net);
+                world.add_route(neighbour, net, gate.neighbour, Some(new), 0);
+            }
+        }
+        world.reboot_middleboxes(router);
+        gate.address
+    }
+}
+
+impl Outside {
+    fn next_address(&self, outermost: bool) -> Ipv4Addr {
+        let [a, b, c, d] = self.address.octets();
+        match outermost {
+            // After the 256th it is the first again.
+            true if self.before == u8::MAX => Ipv4Addr::from(PUBLIC + u32::from(d)),
+            true => Ipv4Addr::from(u32::from(self.address) + 256),
+            // The neighbour is .1.
+            false => Ipv4Addr::new(a, b, c, if d == 254 { 2 } else { d + 1 }),
+        }
     }
 }
 
