@@ -112,16 +112,29 @@ impl Internet {
         self.core
     }
 
-    /// A host with public addresses on a wire of its own.
+    /// A host with a public address of each IP version on a wire of its own.
     ///
     /// # Panics
     ///
     /// Beyond [`MOST_SITES`].
     pub fn host(&mut self, world: &mut World, uplink: LinkConfig) -> HostId {
+        self.host_with(world, uplink, 1)
+    }
+
+    /// The same with so many IPv4 addresses, each of which counts as a site.
+    ///
+    /// # Panics
+    ///
+    /// Beyond [`MOST_SITES`].
+    pub fn host_with(&mut self, world: &mut World, uplink: LinkConfig, addresses: u8) -> HostId {
         let host = world.add_host();
         let (at_host, at_core) = world.connect(host, self.core, uplink);
         let number = self.next();
         self.address(world, number, at_host, at_core);
+        for _ in 1..addresses {
+            let number = self.next();
+            self.address(world, number, at_host, at_core);
+        }
         let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, number.into(), 0, 0, 0, 1);
         world.add_address(at_host, v6.into(), 128);
         self.route_v6(world, at_core, Prefix::new(v6.into(), 128), None, at_host);
