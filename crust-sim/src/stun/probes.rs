@@ -19,9 +19,11 @@ const RTO: Duration = Duration::from_millis(500);
 
 /// How many sockets show how ports follow one another.
 const SOCKETS: usize = 8;
-/// How many of the distances between their ports must be the same: others may send in between, and the NAT's ports
-/// may begin anew.
-const SAME: usize = 5;
+/// How many ports that are kept, or distances between them that are the same, make a rule. Not all: somebody else may
+/// have the port, the NAT's ports may begin anew, and a socket may by chance have the port of one before, and so its
+/// mapping.
+const KEPT: usize = 6;
+const SAME: usize = 4;
 
 /// How outside ports are chosen (RFC 4787 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,7 +126,7 @@ pub fn allocation(world: &mut World, host: HostId, server: &mut StunServer) -> R
             let answer = client.ask(socket, primary, 0)?.ok_or(NetError::TimedOut)?;
             ports.push((answer.local.port(), answer.mapped.port()));
         }
-        if ports.iter().all(|(local, mapped)| local == mapped) {
+        if ports.iter().filter(|(local, mapped)| local == mapped).count() >= KEPT {
             return Ok(Ports::Preserved);
         }
         let steps: Vec<i32> =
@@ -149,25 +151,26 @@ pub fn lifetime(
     most: Duration,
 ) -> Result<Option<Duration>, NetError> {
     let most = most.as_secs();
-    let mut lives =
-        |seconds| Client::probe(world, host, server, |client| client.lives(Duration::from_secs(seconds)));
-    let (mut alive, mut dead) = (0, 1);
-    while lives(dead.min(most))? {
-        if dead >= most {
-            return Ok(None);
+    // All sockets stay open to the end: a port used again could have a mapping still.
+    Client::probe(world, host, server, |client| {
+        let (mut alive, mut dead) = (0, 1);
+        while client.lives(dead.min(most))? {
+            if dead >= most {
+                return Ok(None);
+            }
+            (alive, dead) = (dead, dead.saturating_mul(2));
         }
-        (alive, dead) = (dead, dead.saturating_mul(2));
-    }
-    dead = dead.min(most);
-    while alive + 1 < dead {
-        let middle = alive.midpoint(dead);
-        if lives(middle)? {
-            alive = middle;
-        } else {
-            dead = middle;
+        dead = dead.min(most);
+        while alive + 1 < dead {
+            let middle = alive.midpoint(dead);
+            if client.lives(middle)? {
+                alive = middle;
+            } else {
+                dead = middle;
+            }
         }
-    }
-    Ok(Some(Duration::from_secs(alive)))
+        Ok(Some(Duration::from_secs(alive)))
+    })
 }
 
 /// A host's probes, and the sockets that they need.
@@ -238,11 +241,11 @@ impl<'a> Client<'a> {
         Ok(if port_only { Filtering::AddressDependent } else { Filtering::AddressAndPortDependent })
     }
 
-    /// Whether a fresh mapping is still there after so long.
-    fn lives(&mut self, time: Duration) -> Result<bool, NetError> {
+    /// Whether a fresh mapping is still there after so many seconds.
+    fn lives(&mut self, seconds: u64) -> Result<bool, NetError> {
         let (mapped, other) = (self.socket()?, self.socket()?);
         let external = self.mapped(mapped)?;
-        let until = self.world.now() + time;
+        let until = self.world.now() + Duration::from_secs(seconds);
         while self.world.next_event_at().is_some_and(|at| at <= until) {
             self.server.run(self.world)?;
             self.world.step();

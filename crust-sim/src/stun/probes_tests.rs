@@ -34,11 +34,25 @@ impl Class {
         }
     }
 
-    fn found(world: &mut World, host: HostId, stun: &mut StunServer) -> Result<Self, NetError> {
-        let Behaviour { mapping, filtering, .. } = classify(world, host, stun)?;
-        let ports = allocation(world, host, stun)?;
-        let hairpins = hairpins(world, host, stun)?;
-        let lifetime = lifetime(world, host, stun, MOST)?;
+    /// Each probe in a world of its own: a port that chance gives again could have a mapping of the probe before.
+    fn found(gates: &[Gate], seed: u64) -> Result<Self, NetError> {
+        let in_a_world = || {
+            let mut world = World::new(seed);
+            let mut rng = world.rng("wires", 0);
+            let mut internet = Internet::new(&mut world);
+            let stun = StunServer::join(&mut world, &mut internet, wire(&mut rng)).unwrap();
+            let config = SiteConfig { gates: gates.to_vec(), ..SiteConfig::of(Kind::Open, wire(&mut rng)) };
+            let host = internet.site(&mut world, &config).host(&mut world);
+            (world, host, stun)
+        };
+        let (mut world, host, mut stun) = in_a_world();
+        let Behaviour { mapping, filtering, .. } = classify(&mut world, host, &mut stun)?;
+        let (mut world, host, mut stun) = in_a_world();
+        let ports = allocation(&mut world, host, &mut stun)?;
+        let (mut world, host, mut stun) = in_a_world();
+        let hairpins = hairpins(&mut world, host, &mut stun)?;
+        let (mut world, host, mut stun) = in_a_world();
+        let lifetime = lifetime(&mut world, host, &mut stun, MOST)?;
         Ok(Self { mapping, filtering, ports, hairpins, lifetime })
     }
 }
@@ -126,18 +140,8 @@ fn wire(rng: &mut Rng) -> LinkConfig {
     LinkConfig { jitter, ..LinkConfig::with_latency(Duration::from_millis(1 + rng.below(40))) }
 }
 
-fn found(gates: &[Gate], seed: u64) -> Result<Class, NetError> {
-    let mut world = World::new(seed);
-    let mut rng = world.rng("wires", 0);
-    let mut internet = Internet::new(&mut world);
-    let mut stun = StunServer::join(&mut world, &mut internet, wire(&mut rng)).unwrap();
-    let config = SiteConfig { gates: gates.to_vec(), ..SiteConfig::of(Kind::Open, wire(&mut rng)) };
-    let host = internet.site(&mut world, &config).host(&mut world);
-    Class::found(&mut world, host, &mut stun)
-}
-
 fn prove(gates: &[Gate], seed: u64, what: &str) {
-    assert_eq!(found(gates, seed), Ok(Class::expected(gates)), "{what}: {gates:#?}");
+    assert_eq!(Class::found(gates, seed), Ok(Class::expected(gates)), "{what}: {gates:#?}");
 }
 
 /// The kinds that pass UDP.
@@ -174,7 +178,7 @@ fn what_people_call_the_kinds_is_what_probes_find() {
     ] {
         let lifetime = lifetime.map(|seconds| Duration::from_secs(seconds - 1));
         let expected = Class { mapping, filtering, ports, hairpins, lifetime };
-        assert_eq!(found(&[kind.gate()], 1), Ok(expected), "{kind}");
+        assert_eq!(Class::found(&[kind.gate()], 1), Ok(expected), "{kind}");
     }
 }
 
@@ -193,7 +197,7 @@ fn the_class_found_of_every_pair_of_nested_kinds_is_the_class_configured() {
 fn behind_a_box_that_blocks_udp_nothing_is_found() {
     for kind in Kind::ALL {
         for gates in [[kind, Kind::UdpBlocked], [Kind::UdpBlocked, kind]] {
-            assert_eq!(found(&gates.map(Kind::gate), 1), Err(NetError::TimedOut), "{gates:?}");
+            assert_eq!(Class::found(&gates.map(Kind::gate), 1), Err(NetError::TimedOut), "{gates:?}");
         }
     }
 }
