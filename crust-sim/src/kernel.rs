@@ -60,13 +60,14 @@ rst    Y  Y  Y  Y  -   p   -  Y   Y   -   Y
 acc    Y  Y  Y  Y  -   p   -  Y   Y   -   Y   Y";
 
 /// TCP without a listener and without a second try, where the second side begins so many milliseconds after the first
-/// (before it, where negative). `?` is a tie: two packets are at one NAT at one time, and whichever goes first decides.
+/// (before it, where negative). pub/rst at 0 is a tie: pub's SYN has waited for 20 ms before the NAT when the NAT's own
+/// side's has, and whichever goes first decides. The laboratory looks at the inside first.
 ///
 /// A NAT that refuses (rst, acc) leaves its side some 20 ms: the time between the other's SYN, 40 ms on its way, and
 /// its own, which its NAT sees 20 ms after it was sent. An open filter leaves it 40, until the other's SYN finds no
 /// socket. Silence leaves it all the time that the other waits. Tried again at random, most of these cells are made
 /// within 2.5 s, but not all: rst with acc at 300 was not.
-pub(crate) const OFFSETS: &str = "
+pub(crate) const TCP_OFFSETS: &str = "
         -300 -60 -30 -10 0 10 30 60 300
 pr/pr      Y   Y   Y   Y Y  Y  Y  Y   Y
 rst/rst    -   -   -   Y Y  Y  -  -   -
@@ -76,9 +77,26 @@ rst/pr     -   -   -   Y Y  Y  Y  Y   Y
 acc/pr     -   -   -   Y Y  Y  Y  Y   Y
 pub/pr     -   -   -   Y Y  Y  Y  Y   Y
 pub/fc     -   -   -   Y Y  Y  -  -   -
-pub/rst    -   -   -   Y ?  -  -  -   -
+pub/rst    -   -   -   Y Y  -  -  -   -
 fc/fc      -   -   Y   Y Y  Y  Y  -   -
 fw/rst     Y   Y   Y   Y Y  Y  -  -   -";
+
+/// UDP, where the second side begins so many milliseconds after the first (before it, where negative).
+///
+/// What comes to acc before its own side has sent poisons it: the router's stack has the port towards that sender then,
+/// the mapping moves, and every further packet keeps it so. Who answers the source that it sees gets through all the
+/// same, if its filter lets other ports in. acc/pub at 0 is a tie, as pub/rst above.
+pub(crate) const UDP_OFFSETS: &str = "
+        -300 -60 -30 -10 0 10 30 60 300
+pr/pr      Y   Y   Y   Y Y  Y  Y  Y   Y
+acc/pub    y   y   y   y Y  Y  Y  Y   Y
+acc/fc     y   y   y   Y Y  Y  Y  Y   Y
+acc/rc     y   y   y   Y Y  Y  Y  Y   Y
+acc/pr     -   -   -   Y Y  Y  Y  Y   Y
+acc/sy     -   -   -   - -  -  -  -   -
+acc/acc    -   -   -   Y Y  Y  -  -   -
+acc/dbl    -   -   -   Y Y  Y  Y  Y   Y
+rst/acc    Y   Y   Y   Y Y  Y  -  -   -";
 
 /// The cells of a table: row, column, letter.
 pub(crate) fn cells(table: &'static str) -> Vec<(&'static str, &'static str, char)> {
