@@ -88,17 +88,13 @@ pub struct Site {
     gates: Vec<Outside>,
 }
 
-/// A gate as its neighbour outside knows it.
+/// The outside of a gate.
 #[derive(Debug)]
 struct Outside {
-    /// The gate's interface, and the neighbour's to it.
     interface: InterfaceId,
-    neighbour: InterfaceId,
     address: Ipv4Addr,
     /// How many addresses it has had before.
     before: u8,
-    /// The nets that the neighbour reaches by it.
-    nets: Vec<Ipv4Addr>,
 }
 
 impl Internet {
@@ -170,27 +166,20 @@ impl Internet {
             world.add_address(inside, nth(between, 1).into(), 24);
             world.set_gateway(out, nth(between, 1).into());
             let address = nth(between, 2);
-            let known = self.known(config, &nets, at + 1);
-            for net in &known {
-                world.add_route(pair[1], Prefix::new((*net).into(), 24), inside, Some(address.into()), 0);
+            // On a wire the neighbour needs no name, and a new address changes no route.
+            for net in self.known(config, &nets, at + 1) {
+                world.add_route(pair[1], Prefix::new(net.into(), 24), inside, None, 0);
             }
             nets.push(between);
-            gates.push(Outside { interface: out, neighbour: inside, address, before: 0, nets: known });
+            gates.push(Outside { interface: out, address, before: 0 });
             self.gate(world, pair[0], out, config.gates.get(at), None, address.into());
         }
         let (uplink, downlink) = world.connect(outer, self.core, config.uplink);
         let public = self.address(world, number, uplink, downlink);
-        let known = self.known(config, &nets, routers.len());
-        for net in &known {
-            world.add_route(self.core, Prefix::new((*net).into(), 24), downlink, Some(public.into()), 0);
+        for net in self.known(config, &nets, routers.len()) {
+            world.add_route(self.core, Prefix::new(net.into(), 24), downlink, None, 0);
         }
-        gates.push(Outside {
-            interface: uplink,
-            neighbour: downlink,
-            address: public,
-            before: 0,
-            nets: known,
-        });
+        gates.push(Outside { interface: uplink, address: public, before: 0 });
         let net_v6 = config.ipv6.map(|_| Ipv6Addr::new(0x2001, 0xdb8, 1, number.into(), 0, 0, 0, 0));
         if let Some(net) = net_v6 {
             self.ipv6(world, net, at_lan, &routers, uplink, downlink);
@@ -333,15 +322,10 @@ impl Site {
             gate.before = gate.before.wrapping_add(1);
             let (new, prefix) = (IpAddr::from(gate.address), if outermost { 32 } else { 24 });
             world.change_address(gate.interface, new, prefix);
-            let neighbour = world.host_of(gate.neighbour);
             if outermost {
-                world.remove_route(neighbour, Prefix::new(old.into(), 32));
-                world.add_route(neighbour, Prefix::new(new, 32), gate.neighbour, None, 0);
-            }
-            for net in &gate.nets {
-                let net = Prefix::new((*net).into(), 24);
-                world.remove_route(neighbour, net);
-                world.add_route(neighbour, net, gate.neighbour, Some(new), 0);
+                let core = world.host_of(self.downlink);
+                world.remove_route(core, Prefix::new(old.into(), 32));
+                world.add_route(core, Prefix::new(new, 32), self.downlink, None, 0);
             }
         }
         world.reboot_middleboxes(router);

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crust_proto::{Duration, Instant};
 
@@ -162,6 +164,12 @@ fn a_held_syn_is_forgotten_where_one_from_inside_opens_the_same_connection() {
             let local = |port| Some(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
             let options = |port| ConnectOptions { from: local(port), ..ConnectOptions::default() };
             let outer = world.tcp_connect(public, to, options(6000)).unwrap();
+            let refusals = Arc::new(AtomicU32::new(0));
+            let count = refusals.clone();
+            world.set_tap(Some(Box::new(move |seen| {
+                let refuses = seen.packet.is_icmp() || seen.packet.tcp_flags().is_some_and(|flags| flags.rst);
+                count.fetch_add(refuses.into(), Ordering::Relaxed);
+            })));
             world.run_for(Duration::from_secs(5));
             let inner = world.tcp_connect(inside, public_at, options(5000)).unwrap();
             // Beyond the time at which it would have been answered.
@@ -169,6 +177,7 @@ fn a_held_syn_is_forgotten_where_one_from_inside_opens_the_same_connection() {
             for id in [outer, inner] {
                 assert_eq!(world.tcp_state(id), Ok(TcpState::Open), "{answer:?}");
             }
+            assert_eq!(refusals.load(Ordering::Relaxed), 0, "{answer:?}");
         }
     }
 }
