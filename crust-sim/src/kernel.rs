@@ -1,11 +1,11 @@
 //! What real kernels did: the laboratory's matrices, as data, for the tests that hold the simulator and the oracle to
 //! them.
 //!
-//! The laboratory is Linux NATs (nftables and conntrack) in network namespaces, kernel 6.18. Its sites: pub a public
-//! host; fc full-cone, rc restricted, pr port-restricted, sy symmetric, seq sequential, sya symmetric by address, fw
-//! a firewall without translation; dbl and dbS port-restricted behind a port-restricted or a symmetric carrier's; rst
-//! port-restricted, answering unsolicited SYNs by RST; acc the same, handing unsolicited packets to the router's own
-//! stack. Every site but pub holds each packet for [`DELAY`] before its outermost NAT sees it, each way.
+//! The laboratory is Linux NATs (nftables 1.0.6, conntrack) in network namespaces, kernel 6.18.44. Its sites: pub a
+//! public host; fc full-cone, rc restricted, pr port-restricted, sy symmetric, seq sequential, sya symmetric by
+//! address, fw a firewall without translation; dbl and dbS port-restricted behind a port-restricted or a symmetric
+//! carrier's; rst port-restricted, answering unsolicited SYNs by RST; acc the same, handing unsolicited packets to the
+//! router's own stack. Every site but pub holds each packet for [`DELAY`] before its outermost NAT sees it, each way.
 //!
 //! The probes, all of them the same for both sides: each learns its external endpoint from a public host and tells
 //! the other, then both begin at once.

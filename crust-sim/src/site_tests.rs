@@ -200,7 +200,7 @@ fn a_gate_that_reboots_answers_no_syn_that_it_held_before() {
     }
 }
 
-/// RFC 5508 §5, REQ-7.
+/// RFC 5508 REQ-7.
 #[test]
 fn an_error_about_a_hairpinned_packet_reaches_its_sender_in_the_words_of_that() {
     for (hairpin, home) in

@@ -241,7 +241,7 @@ impl Nat {
     }
 
     /// An ICMP error from inside about a hairpinned packet, quoted as it came back inside. `None`: there was none, or
-    /// its receiver saw the sender's internal address and doesn't need the box to answer (RFC 5508 §5, REQ-7).
+    /// its receiver saw the sender's internal address and doesn't need the box to answer (RFC 5508 REQ-7).
     pub fn hairpin_error(&mut self, quoted: Flow, now: Instant) -> Option<HairpinError> {
         self.expire(now);
         let Flow { protocol, source: remote, destination: internal } = quoted;

@@ -41,7 +41,7 @@ pub enum Inbound {
         /// When to ask.
         until: Instant,
     },
-    /// It is for the router itself, whose stack has an entry for it now ([`Answer::Accept`]). A router with no socket
+    /// It is for the router itself, whose stack has an entry for it now ([`Answer::Accept`](super::Answer::Accept)). A router with no socket
     /// there answers with an ICMP “port unreachable”; the entry stays.
     Local,
     /// It is gone.

@@ -345,7 +345,7 @@ impl World {
     }
 
     /// An ICMP error from the inside to the outer address: about a packet that was hairpinned, for the inside host that
-    /// sent that (RFC 5508 §5, REQ-7), or for the router itself.
+    /// sent that (RFC 5508 REQ-7), or for the router itself.
     fn error_for_outer_address(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
         let now = self.now;
         let quoted = moving.packet.quoted();
