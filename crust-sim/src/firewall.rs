@@ -7,11 +7,11 @@
 
 use std::net::SocketAddr;
 
-use crust_proto::Instant;
+use crust_proto::{Duration, Instant};
 
 use crate::nat::{
     Allocation, Answer, Collision, Filtering, Inbound, Lifetimes, Limits, MappingInfo, Nat, NatConfig,
-    Outbound, Refresh, Rules,
+    Outbound, Refresh, Refusal, Rules,
 };
 use crate::{Flow, Protocol, TcpFlags};
 
@@ -37,6 +37,8 @@ pub struct FirewallConfig {
     pub lifetimes: Lifetimes,
     /// How many there can be.
     pub limits: Limits,
+    /// How long an unsolicited SYN waits for its answer; RFC 6092 REC-34 asks for six seconds at least.
+    pub hold_syn: Duration,
     /// A TCP connection is taken up in the middle.
     pub tcp_loose: bool,
     /// No UDP passes.
@@ -67,6 +69,7 @@ impl FirewallConfig {
             allocation: Allocation::Preserving(Collision::Random),
             lifetimes: self.lifetimes,
             limits: self.limits,
+            hold_syn: self.hold_syn,
             tcp_loose: self.tcp_loose,
             udp_blocked: self.udp_blocked,
             ..linux
@@ -77,10 +80,11 @@ impl FirewallConfig {
 impl Default for FirewallConfig {
     /// As Linux with the usual rules: only answers come in, from the endpoint that was sent to.
     fn default() -> Self {
-        let NatConfig { udp, tcp, lifetimes, limits, tcp_loose, udp_blocked, .. } = NatConfig::default();
+        let NatConfig { udp, tcp, lifetimes, limits, hold_syn, tcp_loose, udp_blocked, .. } =
+            NatConfig::default();
         let rules =
             |Rules { filtering, refresh, unsolicited, .. }| FirewallRules { filtering, refresh, unsolicited };
-        Self { udp: rules(udp), tcp: rules(tcp), lifetimes, limits, tcp_loose, udp_blocked }
+        Self { udp: rules(udp), tcp: rules(tcp), lifetimes, limits, hold_syn, tcp_loose, udp_blocked }
     }
 }
 
@@ -122,6 +126,11 @@ impl Firewall {
             return Inbound::Forward { destination: flow.destination };
         }
         self.inner.inbound(flow, tcp, now)
+    }
+
+    /// A SYN that was kept back has waited: how it is answered, as [`Nat::release`].
+    pub fn release(&mut self, flow: Flow, now: Instant) -> Option<Refusal> {
+        self.inner.release(flow, now)
     }
 
     /// An ICMP error from outside about a packet that went out: the endpoint inside that it is for. `None`: drop it.

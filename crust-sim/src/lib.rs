@@ -90,6 +90,8 @@ mod executor;
 pub mod firewall;
 pub mod flow;
 pub mod host;
+#[cfg(test)]
+mod kernel;
 pub mod link;
 pub mod meeting;
 pub mod nat;

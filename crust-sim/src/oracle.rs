@@ -18,6 +18,8 @@
 //! | EDM, random, with EIM that filters by endpoint | birthday |
 //! | EDM, sequential, with the same | prediction on both sides |
 //! | other EDM with EDM | none |
+//!
+//! Of TCP it says what real kernels did: as for UDP, with SYNs and a listener beside them, but nothing by chance.
 
 /// What a mapping depends on (RFC 4787 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,6 +114,8 @@ pub enum Method {
     PredictedTcp,
     /// Both aim at the ports that the other's sequential NAT will use next.
     MutuallyPredictedUdp,
+    /// The same with SYNs.
+    MutuallyPredictedTcp,
     /// Many sockets on one side, many ports tried from the other: two meet by chance.
     BirthdayUdp,
 }
@@ -126,7 +130,11 @@ impl Method {
             | Self::PlainUdp
             | Self::ObservedUdp
             | Self::TcpSimultaneousOpen => true,
-            Self::PredictedUdp | Self::PredictedTcp | Self::MutuallyPredictedUdp | Self::BirthdayUdp => false,
+            Self::PredictedUdp
+            | Self::PredictedTcp
+            | Self::MutuallyPredictedUdp
+            | Self::MutuallyPredictedTcp
+            | Self::BirthdayUdp => false,
         }
     }
 }
@@ -232,7 +240,9 @@ fn by_tcp(a: Whole, b: Whole) -> Option<Method> {
         (true, true) => return Some(Method::TcpSimultaneousOpen),
         (false, true) => (a, b),
         (true, false) => (b, a),
-        (false, false) => return None,
+        (false, false) => {
+            return (a.sequential && b.sequential).then_some(Method::MutuallyPredictedTcp);
+        }
     };
     if independent.lets_in_other_ports() {
         Some(Method::TcpSimultaneousOpen)

@@ -87,6 +87,16 @@ pub struct Site {
     net: Ipv4Addr,
     net_v6: Option<Ipv6Addr>,
     hosts: u8,
+    gates: Vec<Outside>,
+}
+
+/// The outside of a gate.
+#[derive(Debug)]
+struct Outside {
+    interface: InterfaceId,
+    address: Ipv4Addr,
+    /// How many addresses it has had before.
+    before: u8,
 }
 
 impl Internet {
@@ -100,16 +110,29 @@ impl Internet {
         self.core
     }
 
-    /// A host with public addresses on a wire of its own.
+    /// A host with a public address of each IP version on a wire of its own.
     ///
     /// # Panics
     ///
     /// Beyond [`MOST_SITES`].
     pub fn host(&mut self, world: &mut World, uplink: LinkConfig) -> HostId {
+        self.host_with(world, uplink, 1)
+    }
+
+    /// The same with so many IPv4 addresses, each of which counts as a site.
+    ///
+    /// # Panics
+    ///
+    /// Beyond [`MOST_SITES`].
+    pub fn host_with(&mut self, world: &mut World, uplink: LinkConfig, addresses: u8) -> HostId {
         let host = world.add_host();
         let (at_host, at_core) = world.connect(host, self.core, uplink);
         let number = self.next();
         self.address(world, number, at_host, at_core);
+        for _ in 1..addresses {
+            let number = self.next();
+            self.address(world, number, at_host, at_core);
+        }
         let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0, number.into(), 0, 0, 0, 1);
         world.add_address(at_host, v6.into(), 128);
         self.route_v6(world, at_core, Prefix::new(v6.into(), 128), None, at_host);
@@ -137,42 +160,39 @@ impl Internet {
         world.add_address(at_lan, nth(net, 1).into(), 24);
         // From gate to gate, each on the inside of the next; and what nets there are, from the LAN outwards.
         let mut nets = vec![net];
+        let mut gates = Vec::new();
         for (at, pair) in routers.windows(2).enumerate() {
             let (out, inside) = world.connect(pair[0], pair[1], LinkConfig::default());
             let between = Ipv4Addr::new(100, 64 + at as u8, number, 0);
             world.add_address(out, nth(between, 2).into(), 24);
             world.add_address(inside, nth(between, 1).into(), 24);
             world.set_gateway(out, nth(between, 1).into());
-            let known = self.known(config, &nets, at + 1);
-            for net in known {
-                world.add_route(
-                    pair[1],
-                    Prefix::new(net.into(), 24),
-                    inside,
-                    Some(nth(between, 2).into()),
-                    0,
-                );
+            let address = nth(between, 2);
+            // On a wire the neighbour needs no name, and a new address changes no route.
+            for net in self.known(config, &nets, at + 1) {
+                world.add_route(pair[1], Prefix::new(net.into(), 24), inside, None, 0);
             }
             nets.push(between);
-            self.gate(world, pair[0], out, config.gates.get(at), None, nth(between, 2).into());
+            gates.push(Outside { interface: out, address, before: 0 });
+            self.gate(world, pair[0], out, config.gates.get(at), None, address.into());
         }
         let (uplink, downlink) = world.connect(outer, self.core, config.uplink);
         let public = self.address(world, number, uplink, downlink);
         for net in self.known(config, &nets, routers.len()) {
-            world.add_route(self.core, Prefix::new(net.into(), 24), downlink, Some(public), 0);
+            world.add_route(self.core, Prefix::new(net.into(), 24), downlink, None, 0);
         }
+        gates.push(Outside { interface: uplink, address: public, before: 0 });
         let net_v6 = config.ipv6.map(|_| Ipv6Addr::new(0x2001, 0xdb8, 1, number.into(), 0, 0, 0, 0));
         if let Some(net) = net_v6 {
             self.ipv6(world, net, at_lan, &routers, uplink, downlink);
         }
         let v6 = config.ipv6.map(|config| Box::new(Firewall::new(config)) as Box<dyn Middlebox>);
-        self.gate(world, outer, uplink, config.gates.last(), v6, public);
-        Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0 }
+        self.gate(world, outer, uplink, config.gates.last(), v6, public.into());
+        Site { routers, uplink, downlink, lan, link: config.lan, net, net_v6, hosts: 0, gates }
     }
 
-    /// Gives an end of a wire to the core, a public host's or an outermost gate's, another public IPv4 address in
-    /// place of the one that it has: what a provider does that deals out leases anew. A NAT there goes on with the
-    /// old one until it [reboots](World::reboot_middleboxes).
+    /// Gives a public host, by both ends of its wire, another IPv4 address in place of the one that it has: what a
+    /// provider does that deals out leases anew. (For a gate's see [`Site::reboot`].)
     pub fn new_address(&self, world: &mut World, end: InterfaceId, at_core: InterfaceId) -> IpAddr {
         let before = world.interface_addresses(end).iter().find_map(|address| match address.ip {
             IpAddr::V4(ip) => Some(ip),
@@ -205,11 +225,11 @@ impl Internet {
     }
 
     /// Gives both ends of a wire to the core their addresses and routes.
-    fn address(&self, world: &mut World, number: u8, end: InterfaceId, at_core: InterfaceId) -> IpAddr {
-        let public = IpAddr::from(Ipv4Addr::from(PUBLIC + u32::from(number)));
-        world.add_address(end, public, 32);
+    fn address(&self, world: &mut World, number: u8, end: InterfaceId, at_core: InterfaceId) -> Ipv4Addr {
+        let public = Ipv4Addr::from(PUBLIC + u32::from(number));
+        world.add_address(end, public.into(), 32);
         world.add_address(at_core, CORE.into(), 32);
-        world.add_route(self.core, Prefix::new(public, 32), at_core, None, 0);
+        world.add_route(self.core, Prefix::new(public.into(), 32), at_core, None, 0);
         let host = world.host_of(end);
         world.add_route(host, Prefix::new(CORE.into(), 32), end, None, 0);
         world.set_gateway(end, CORE.into());
@@ -320,6 +340,49 @@ impl Site {
         if let Some(net) = self.net_v6 {
             world.add_address(interface, nth_v6(net, 10 + u16::from(self.hosts)).into(), 64);
             world.set_gateway(interface, nth_v6(net, 1).into());
+        }
+    }
+
+    /// A gate's router loses its power for a moment, and begins with empty tables. With `new_address` it has got another
+    /// IPv4 address meanwhile, as many providers do: routes follow, and what is still sent to the old one gets nowhere.
+    /// Its IPv6 stays. The address that it has now.
+    ///
+    /// New addresses are those of the table above in the next /24 each time, between gates the next ones of the net.
+    /// Where the router shall be gone for a while: [`World::crash`], then [`World::restart`], then this.
+    ///
+    /// # Panics
+    ///
+    /// Where the router is none of the site's.
+    pub fn reboot(&mut self, world: &mut World, router: HostId, new_address: bool) -> Ipv4Addr {
+        let gate = self.routers.iter().position(|own| *own == router).and_then(|at| self.gates.get_mut(at));
+        let gate = gate.unwrap_or_else(|| panic!("{router:?} is no router of this site"));
+        if new_address {
+            let outermost = gate.interface == self.uplink;
+            let old = gate.address;
+            gate.address = gate.next_address(outermost);
+            gate.before = gate.before.wrapping_add(1);
+            let (new, prefix) = (IpAddr::from(gate.address), if outermost { 32 } else { 24 });
+            world.change_address(gate.interface, new, prefix);
+            if outermost {
+                let core = world.host_of(self.downlink);
+                world.remove_route(core, Prefix::new(old.into(), 32));
+                world.add_route(core, Prefix::new(new, 32), self.downlink, None, 0);
+            }
+        }
+        world.reboot_middleboxes(router);
+        gate.address
+    }
+}
+
+impl Outside {
+    fn next_address(&self, outermost: bool) -> Ipv4Addr {
+        let [a, b, c, d] = self.address.octets();
+        match outermost {
+            // After the 256th it is the first again.
+            true if self.before == u8::MAX => Ipv4Addr::from(PUBLIC + u32::from(d)),
+            true => Ipv4Addr::from(u32::from(self.address) + 256),
+            // The neighbour is .1.
+            false => Ipv4Addr::new(a, b, c, if d == 254 { 2 } else { d + 1 }),
         }
     }
 }

@@ -56,11 +56,11 @@ pub enum Refresh {
 /// The answer to a packet from outside that nobody inside asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
-    /// None (RFC 5382 REQ-4 asks for six seconds of silence at least, so that crossing SYNs can meet).
+    /// None.
     Silence,
-    /// A TCP reset; nothing to UDP.
+    /// A TCP reset, at once or after [`NatConfig::hold_syn`]; nothing to UDP.
     Rst,
-    /// An ICMP “port unreachable”.
+    /// An ICMP “port unreachable”, likewise.
     Icmp,
     /// The router's own stack takes it. Over UDP that leaves an entry which holds the port against that sender:
     /// a later mapping of the port towards them has to move, and a punch that came too early has spoilt the
@@ -203,6 +203,10 @@ pub struct NatConfig {
     pub lifetimes: Lifetimes,
     /// How many there can be.
     pub limits: Limits,
+    /// How long a SYN from outside that nobody asked for waits for an [`Answer::Rst`] or [`Answer::Icmp`]; zero: not at
+    /// all. RFC 5382 REQ-4 asks for six seconds at least, and that nothing is said where a SYN for the same
+    /// connection goes out meanwhile.
+    pub hold_syn: Duration,
     /// A TCP connection is taken up in the middle, as Linux does by default (`nf_conntrack_tcp_loose`): what a
     /// connection needs to outlive a restart of the box.
     pub tcp_loose: bool,
@@ -247,6 +251,7 @@ impl Default for NatConfig {
             pooling: Pooling::Paired,
             lifetimes: Lifetimes::LINUX,
             limits: Limits { entries: 65_536, per_host: 65_536, full: Full::Refuse },
+            hold_syn: Duration::ZERO,
             tcp_loose: true,
             udp_blocked: false,
         }

@@ -22,8 +22,15 @@
 //! TCP's entries follow their connection ([RFC 5382]): opening, established, closing; two SYNs that cross open one as
 //! well (REQ-2). ICMP errors find the entry that they are about, and neither refresh nor end it ([RFC 5508] REQ-6).
 //!
+//! A SYN that nobody asked for can be kept back before it is answered ([`NatConfig::hold_syn`], RFC 5382 REQ-4): it
+//! ends with the box's answer ([`Nat::release`]), or unheard when a SYN from inside has opened the same connection.
+//!
 //! A mapping can also be asked for ([`Nat::map_port`], for UPnP, NAT-PMP and PCP): it admits everybody, and the
 //! internal endpoint sends by it as long as it lives. [`Nat::reboot`] forgets everything.
+//!
+//! What a box does not do: it tells an inside host nothing when it drops its packets (RFC 5508 REQ-8 would have an
+//! ICMP “prohibited” sent), it limits no rate of ICMP errors, passes no ICMP queries and no fragments, and looks into
+//! no payload.
 //!
 //! Memory is bounded by [`Limits`]; nothing depends on the order of a hash map; all chance comes from the [`Rng`] that
 //! the box was born with.
@@ -53,10 +60,13 @@
 
 pub mod config;
 mod connection;
+mod held;
 pub mod kinds;
 mod mapped;
 mod ports;
+mod request;
 mod table;
+mod verdict;
 
 #[cfg(test)]
 mod class_tests;
@@ -78,109 +88,14 @@ pub use config::{
     Refresh, Rules,
 };
 use connection::{Connection, Direction, Phase, opens};
+use held::Held;
 pub use kinds::{Gate, Kind};
 use mapped::{Mapped, Mappings, Towards};
 use ports::{Ports, Request};
 use table::{Entry, Table};
+pub use verdict::{HairpinError, Inbound, MapError, MappingInfo, Outbound, Reason, Refusal};
 
 use crate::{Flow, Protocol, Rng, TcpFlags};
-
-/// What becomes of a packet from inside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outbound {
-    /// It goes out.
-    Forward {
-        /// Its new source.
-        source: SocketAddr,
-    },
-    /// It goes back inside (RFC 4787 §6).
-    Hairpin {
-        /// Its new source.
-        source: SocketAddr,
-        /// Its new destination.
-        destination: SocketAddr,
-    },
-    /// It is gone.
-    Drop(Reason),
-}
-
-/// What becomes of a packet from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inbound {
-    /// It goes inside.
-    Forward {
-        /// Its new destination.
-        destination: SocketAddr,
-    },
-    /// It is answered, and gone.
-    Refuse(Refusal),
-    /// It is for the router itself, whose stack has an entry for it now ([`Answer::Accept`]). A router with no socket
-    /// there answers with an ICMP “port unreachable”; the entry stays.
-    Local,
-    /// It is gone.
-    Drop(Reason),
-}
-
-/// How a packet is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// By a TCP reset.
-    Rst,
-    /// By an ICMP “port unreachable”.
-    Icmp,
-}
-
-/// Why a packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// The box passes no UDP.
-    UdpBlocked,
-    /// It has no external address of the packet's family, or the destination is none of its addresses.
-    NoAddress,
-    /// No port is left.
-    NoPort,
-    /// The table is full.
-    TableFull,
-    /// The inside host has as many entries as it may have.
-    HostFull,
-    /// To an external address of its own, and it doesn't hairpin.
-    NoHairpin,
-    /// Nobody has a mapping there.
-    NoMapping,
-    /// There is a mapping, which doesn't admit this sender.
-    Filtered,
-    /// No part of a connection that the box knows, and it begins none.
-    OutOfState,
-}
-
-/// Why a port could not be mapped on request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MapError {
-    /// The external port that was asked for serves somebody else.
-    #[error("the external port is taken")]
-    Taken,
-    /// No port is left, or the host or the box has as many mappings as it may have.
-    #[error("no mapping is left")]
-    Exhausted,
-    /// The box has no external address of that family.
-    #[error("no external address of that family")]
-    NoAddress,
-}
-
-/// A mapping, for inspection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MappingInfo {
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The endpoint outside.
-    pub external: SocketAddr,
-    /// The endpoint inside.
-    pub internal: SocketAddr,
-    /// How many remote endpoints have an entry.
-    pub entries: u32,
-    /// Until when it was asked for, if it was.
-    pub requested_until: Option<Instant>,
-}
 
 /// One NAT box.
 #[derive(Debug)]
@@ -193,6 +108,7 @@ pub struct Nat {
     table: Table,
     mappings: Mappings,
     ports: Ports,
+    held: Held,
 }
 
 impl Nat {
@@ -206,6 +122,7 @@ impl Nat {
             table: Table::default(),
             mappings: Mappings::default(),
             ports: Ports::default(),
+            held: Held::default(),
         }
     }
 
@@ -235,6 +152,7 @@ impl Nat {
         self.table = Table::default();
         self.mappings = Mappings::default();
         self.ports = Ports::default();
+        self.held = Held::default();
     }
 
     /// Entries in the table: pairs of internal and remote endpoint. Those that expired since the last call count.
@@ -292,6 +210,18 @@ impl Nat {
         }
     }
 
+    /// A SYN that was kept back ([`Inbound::Hold`]) has waited so long: how it is answered, or `None` where a SYN from
+    /// inside has opened that very connection meanwhile (RFC 5382 REQ-4), or the box has forgotten it.
+    pub fn release(&mut self, flow: Flow, now: Instant) -> Option<Refusal> {
+        self.expire(now);
+        self.held.take(flow.destination, flow.source).filter(|&until| until <= now)?;
+        match self.config.rules(flow.protocol).unsolicited {
+            Answer::Silence => None,
+            Answer::Icmp => Some(Refusal::Icmp),
+            Answer::Rst | Answer::Accept => Some(Refusal::Rst),
+        }
+    }
+
     /// An ICMP error from outside about a packet that went out, quoted as it was on the outside: the internal endpoint
     /// that the error is for, and that is the quoted packet's source inside (RFC 5508 REQ-4). `None`: no entry; drop it
     /// (REQ-3). The entry is neither refreshed nor ended (REQ-6).
@@ -310,42 +240,15 @@ impl Nat {
         self.table.get(id).map(|entry| entry.external)
     }
 
-    /// Maps an external port to an internal endpoint, for a time and for all remote endpoints. An internal endpoint
-    /// has at most one such mapping: a second request renews it, or moves it where it names another port.
-    ///
-    /// # Errors
-    ///
-    /// [`MapError`]; an earlier mapping then stays as it was.
-    pub fn map_port(
-        &mut self,
-        protocol: Protocol,
-        internal: SocketAddr,
-        external_port: Option<u16>,
-        lifetime: Duration,
-        now: Instant,
-    ) -> Result<SocketAddr, MapError> {
+    /// An ICMP error from inside about a hairpinned packet, quoted as it came back inside. `None`: there was none, or
+    /// its receiver saw the sender's internal address and doesn't need the box to answer (RFC 5508 REQ-7).
+    pub fn hairpin_error(&mut self, quoted: Flow, now: Instant) -> Option<HairpinError> {
         self.expire(now);
-        let known = self.mappings.find(protocol, internal, Towards::Anyone);
-        let known = known.filter(|&(_, external)| external_port.is_none_or(|port| port == external.port()));
-        let (id, external) = match known {
-            Some(known) => known,
-            None => self.map_anew(protocol, internal, external_port)?,
-        };
-        let before = self.mappings.requested(protocol, internal);
-        self.mappings.request(id, now + lifetime);
-        if let Some(before) = before.filter(|&before| before != id) {
-            self.withdraw(before);
-        }
-        Ok(external)
-    }
-
-    /// Takes back what [`Nat::map_port`] gave. Entries made by it live on. False if there was none.
-    pub fn unmap(&mut self, protocol: Protocol, internal: SocketAddr) -> bool {
-        let requested = self.mappings.requested(protocol, internal);
-        if let Some(id) = requested {
-            self.withdraw(id);
-        }
-        requested.is_some()
+        let Flow { protocol, source: remote, destination: internal } = quoted;
+        let receiver = self.table.get(self.table.find_from_inside(protocol, internal, remote)?)?;
+        let destination = receiver.external;
+        let sender = self.table.get(self.table.find_from_outside(protocol, remote, destination)?)?;
+        sender.mapping.map(|_| HairpinError { source: sender.internal, destination })
     }
 
     fn is_external(&self, ip: IpAddr) -> bool {
@@ -360,6 +263,7 @@ impl Nat {
         while let Some(id) = self.mappings.request_ended(now) {
             self.withdraw(id);
         }
+        self.held.expire(now);
     }
 
     // -- from inside --
@@ -382,6 +286,8 @@ impl Nat {
         };
         let outside = Flow { protocol, source: external, destination: remote };
         self.enter(mapping, outside, internal, Direction::Outbound, flags, now);
+        // Whoever inside opens the connection himself has nothing to be refused.
+        self.held.take(external, remote);
         Ok(external)
     }
 
@@ -513,7 +419,14 @@ impl Nat {
             return Inbound::Drop(reason);
         }
         let tcp = flow.protocol == Protocol::Tcp;
-        match self.config.rules(flow.protocol).unsolicited {
+        let answer = self.config.rules(flow.protocol).unsolicited;
+        if tcp && flags.syn && !flags.ack && self.config.hold_syn > Duration::ZERO {
+            // The stack behind `Accept` is not the box's to hold, and silence needs no holding.
+            if matches!(answer, Answer::Rst | Answer::Icmp) {
+                return self.hold(flow, reason, now);
+            }
+        }
+        match answer {
             Answer::Silence => Inbound::Drop(reason),
             Answer::Rst | Answer::Accept if tcp => Inbound::Refuse(Refusal::Rst),
             Answer::Rst => Inbound::Drop(reason),
@@ -536,6 +449,18 @@ impl Nat {
                 });
                 Inbound::Local
             }
+        }
+    }
+
+    /// Keeps a SYN back; its repetitions meanwhile, and more than the table may have entries, are dropped.
+    fn hold(&mut self, flow: Flow, reason: Reason, now: Instant) -> Inbound {
+        let until = now + self.config.hold_syn;
+        if self.held.len() < self.config.limits.entries
+            && self.held.keep(flow.destination, flow.source, until)
+        {
+            Inbound::Hold { until }
+        } else {
+            Inbound::Drop(reason)
         }
     }
 
@@ -623,53 +548,6 @@ impl Nat {
             self.mappings.left(mapping, entry.remote.ip());
             self.drop_unused(mapping);
         }
-    }
-
-    // -- mappings --
-
-    /// A mapping on request, at that external port or any.
-    fn map_anew(
-        &mut self,
-        protocol: Protocol,
-        internal: SocketAddr,
-        external_port: Option<u16>,
-    ) -> Result<(u32, SocketAddr), MapError> {
-        let Limits { entries, per_host, .. } = self.config.limits;
-        let host = internal.ip();
-        if self.mappings.requests() >= entries || self.mappings.requests_of(host) >= per_host {
-            return Err(MapError::Exhausted);
-        }
-        let external = if !self.translates {
-            internal
-        } else {
-            let address = self.ports.address_of(host, &self.external).ok_or(MapError::NoAddress)?;
-            match external_port {
-                Some(port) => {
-                    let external = SocketAddr::new(address, port);
-                    let others = self.mappings.at(protocol, external).any(|(_, m)| m.internal() != internal);
-                    if port == 0 || others {
-                        return Err(MapError::Taken);
-                    }
-                    self.ports.claim(protocol, external);
-                    external
-                }
-                None => {
-                    let request = Request { protocol, internal };
-                    let mappings = &self.mappings;
-                    let clashes = |external: SocketAddr| mappings.at(protocol, external).next().is_some();
-                    self.ports
-                        .allocate(&self.config, &self.external, request, &mut self.rng, clashes)
-                        .ok_or(MapError::Exhausted)?
-                }
-            }
-        };
-        Ok((self.mappings.insert(protocol, internal, Towards::Anyone, external), external))
-    }
-
-    /// A mapping is not asked for any more.
-    fn withdraw(&mut self, id: u32) {
-        self.mappings.withdraw(id);
-        self.drop_unused(id);
     }
 
     /// Ends a mapping that has no entry and that nobody asks for.

@@ -152,8 +152,8 @@ impl Run<'_> {
     }
 
     fn reboot(&self, place: usize, gate: Option<usize>, new_address: bool) {
-        let built = self.built.borrow();
-        let Some(site) = &built.places[place].site else { return };
+        let mut built = self.built.borrow_mut();
+        let Some(site) = &mut built.places[place].site else { return };
         let which = gate.map_or_else(|| "all gates".to_owned(), |gate| format!("gate {}", gate + 1));
         let with = if new_address { " with a new address" } else { "" };
         self.say(
@@ -161,15 +161,14 @@ impl Run<'_> {
             format!("{which} of {} reboot{with}", self.plan.place(place)),
         );
         let mut world = self.sim.world();
-        if new_address {
-            built.internet.new_address(&mut world, site.uplink, site.downlink);
-        }
-        for (number, router) in site.routers.iter().enumerate() {
-            // Whoever has a new address outside has lost what it knew of the old one.
+        for (number, router) in site.routers.clone().into_iter().enumerate() {
+            // Where all reboot, it is the provider that has another address for the outermost.
             let outermost = number + 1 == site.routers.len();
-            if gate.is_none_or(|gate| gate == number) || (new_address && outermost) {
-                world.reboot_middleboxes(*router);
-            }
+            match gate {
+                Some(gate) if gate == number => site.reboot(&mut world, router, new_address),
+                None => site.reboot(&mut world, router, new_address && outermost),
+                Some(_) => continue,
+            };
         }
     }
 

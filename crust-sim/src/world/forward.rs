@@ -6,7 +6,7 @@
 //! that ends there on the way in has been seen by it. Errors are always about the packet as its sender knows it.
 //!
 //! What a router's own programs send passes no middlebox, and what comes back for them is theirs before any box is
-//! asked. Errors about hairpinned packets that a host inside sends are not turned back (RFC 5508 §4.2 would have it).
+//! asked.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -286,19 +286,37 @@ impl World {
             }
             Inbound::Local if own => self.deliver(host, moving),
             Inbound::Local | Inbound::Drop(_) => self.dropped(host, moving),
-            Inbound::Refuse(refusal) => {
-                let reset = match refusal {
-                    Refusal::Rst => Packet::tcp_reset(&moving.packet),
-                    Refusal::Icmp => None,
-                };
-                match reset {
-                    Some(reset) => {
-                        self.reply(host, reset);
-                        self.dropped(host, moving);
-                    }
-                    None => self.refuse(host, moving, IcmpKind::PortUnreachable, None),
-                }
+            Inbound::Refuse(refusal) => self.refuse_by(host, moving, refusal),
+            Inbound::Hold { until } => {
+                let packet = self.put_moving(moving);
+                self.schedule(until, Event::Release { host, packet });
             }
+        }
+    }
+
+    /// A middlebox refuses a packet.
+    fn refuse_by(&mut self, host: HostId, moving: Moving, refusal: Refusal) {
+        let reset = match refusal {
+            Refusal::Rst => Packet::tcp_reset(&moving.packet),
+            Refusal::Icmp => None,
+        };
+        match reset {
+            Some(reset) => {
+                self.reply(host, reset);
+                self.dropped(host, moving);
+            }
+            None => self.refuse(host, moving, IcmpKind::PortUnreachable, None),
+        }
+    }
+
+    /// A SYN that a middlebox has kept back is refused now, or forgotten.
+    pub(super) fn release(&mut self, host: HostId, moving: Moving) {
+        let now = self.now;
+        let flow = moving.packet.flow().filter(|_| self.node(host).power == Power::Up);
+        let refusal = flow.and_then(|flow| self.box_for(host, &moving.packet)?.release(flow, now));
+        match refusal {
+            Some(refusal) => self.refuse_by(host, moving, refusal),
+            None => self.dropped(host, moving),
         }
     }
 
@@ -307,7 +325,8 @@ impl World {
         let now = self.now;
         let flow = match moving.packet.flow() {
             Some(flow) if !self.is_for_own_socket(host, &moving.packet) => flow,
-            _ => return self.deliver(host, moving),
+            Some(_) => return self.deliver(host, moving),
+            None => return self.error_for_outer_address(host, at, moving),
         };
         let tcp = moving.packet.tcp_flags();
         if moving.packet.ttl() <= 1 {
@@ -323,6 +342,23 @@ impl World {
             Some(Outbound::Drop(_)) => self.dropped(host, moving),
             Some(Outbound::Forward { .. }) | None => self.deliver(host, moving),
         }
+    }
+
+    /// An ICMP error from the inside to the outer address: about a packet that was hairpinned, for the inside host that
+    /// sent that (RFC 5508 REQ-7), or for the router itself.
+    fn error_for_outer_address(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
+        let now = self.now;
+        let quoted = moving.packet.quoted();
+        let middlebox = self.box_for(host, &moving.packet);
+        let Some(ends) = quoted.and_then(|quoted| middlebox?.hairpin_error(quoted.flow, now)) else {
+            return self.deliver(host, moving);
+        };
+        moving.packet.set_quoted_source(ends.source);
+        moving.packet.set_quoted_destination(ends.destination);
+        moving.packet.set_source(ends.destination);
+        moving.packet.set_destination(ends.source);
+        moving.payload = trace::digest(moving.packet.payload(), 0);
+        self.forward(host, at, moving, None);
     }
 
     /// Sends a packet on.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::Instant;
 
-pub use crate::nat::{Inbound, Outbound, Refusal};
+pub use crate::nat::{HairpinError, Inbound, Outbound, Refusal};
 
 use crate::firewall::{Firewall, FirewallConfig};
 use crate::nat::{Nat, NatConfig};
@@ -33,6 +33,17 @@ pub trait Middlebox: fmt::Debug + Send {
             Outbound::Forward { source } => Some(source),
             Outbound::Hairpin { .. } | Outbound::Drop(_) => None,
         }
+    }
+
+    /// An ICMP error from the inside about a packet that came back inside as `quoted`, to the outer address of its
+    /// sender: the ends of that packet as its sender knows it, or `None` where the box sent no such packet back.
+    fn hairpin_error(&mut self, _quoted: Flow, _now: Instant) -> Option<HairpinError> {
+        None
+    }
+
+    /// A SYN that was to be kept until now ([`Inbound::Hold`]): how it is refused, or `None` if it is forgotten.
+    fn release(&mut self, _flow: Flow, _now: Instant) -> Option<Refusal> {
+        None
     }
 
     /// The box lost its power and starts again with an empty table, on these outside addresses
@@ -60,6 +71,14 @@ impl Middlebox for Nat {
         Self::outbound_error(self, quoted, now)
     }
 
+    fn hairpin_error(&mut self, quoted: Flow, now: Instant) -> Option<HairpinError> {
+        Self::hairpin_error(self, quoted, now)
+    }
+
+    fn release(&mut self, flow: Flow, now: Instant) -> Option<Refusal> {
+        Self::release(self, flow, now)
+    }
+
     fn reboot(&mut self, outside: &[IpAddr]) {
         Self::reboot(self, outside.to_vec());
     }
@@ -84,6 +103,10 @@ impl Middlebox for Firewall {
 
     fn outbound_error(&mut self, quoted: Flow, now: Instant) -> Option<SocketAddr> {
         Self::outbound_error(self, quoted, now)
+    }
+
+    fn release(&mut self, flow: Flow, now: Instant) -> Option<Refusal> {
+        Self::release(self, flow, now)
     }
 
     fn reboot(&mut self, _: &[IpAddr]) {

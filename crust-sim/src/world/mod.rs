@@ -76,7 +76,7 @@ mod tcp_sockets;
 mod trace;
 
 pub use crate::host::InterfaceId;
-pub use middlebox::{Inbound, Middlebox, Outbound, Refusal};
+pub use middlebox::{HairpinError, Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
 pub use trace::{Sight, Tap, Tapped};
 
@@ -153,6 +153,8 @@ enum Event {
     Arrive { interface: InterfaceId, packet: u32 },
     /// A host sends a packet that it has kept back.
     Emit { host: HostId, packet: u32 },
+    /// A router's middlebox has kept a SYN back for long enough.
+    Release { host: HostId, packet: u32 },
     /// A timer or a TCP deadline of a host.
     Wake { host: HostId },
     /// Something that the test asked for.
@@ -350,6 +352,11 @@ impl World {
             Event::Emit { host, packet } => {
                 if let Some(moving) = self.take_moving(packet) {
                     self.emit(host, moving);
+                }
+            }
+            Event::Release { host, packet } => {
+                if let Some(moving) = self.take_moving(packet) {
+                    self.release(host, moving);
                 }
             }
             Event::Wake { host } => self.wake(host),

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use crust_proto::Instant;
+use crust_proto::{Duration, Instant};
 use proptest::prelude::*;
 
+use super::message::{COOKIE, get_address};
 use super::*;
 use crate::nat::Reason;
 use crate::seeds::cases;
