@@ -40,6 +40,11 @@ impl Shared {
         result
     }
 
+    /// Looks at the state. Nobody is woken and no clock is asked.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&State) -> T) -> T {
+        at(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// One attempt at `work`; where it is pending the task waits at `place`.
     pub(crate) fn poll_at<T>(
         &self,

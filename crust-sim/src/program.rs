@@ -47,6 +47,9 @@ use crate::{Ecn, HostEvent, HostId, LinkConfig, NetError, SendOptions, UdpId, Ud
 /// How much time of the world passes at most, unless told otherwise: a test that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
+/// How many turns programs take at most before the world's time may go on. None that is right needs so many.
+const TURNS: u32 = 1_000_000;
+
 /// Sees the world after each of its steps.
 type Observer = Box<dyn FnMut(&World) + Send>;
 
@@ -106,6 +109,11 @@ impl Sim {
         self.0.observers().push(Box::new(observer));
     }
 
+    /// How many programs run: tasks that were started and have not ended.
+    pub fn tasks(&self) -> usize {
+        self.executor().len()
+    }
+
     /// The runtime of a host's programs: tasks that a crash of the host ends, and its clocks.
     pub fn runtime(&self, host: HostId) -> HostRuntime {
         HostRuntime { sim: self.0.clone(), host }
@@ -141,13 +149,17 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Where `body` waits for what will never happen, or past [`set_limit`](Self::set_limit).
+    /// Where `body` waits for what will never happen, or past [`set_limit`](Self::set_limit); and where programs wake
+    /// each other, or themselves, without end.
     pub fn run<T>(&self, body: impl Future<Output = T>) -> T {
         let mut body = pin!(body);
         let waker = self.executor().waker(TaskId::BODY);
         waker.wake_by_ref();
+        let mut turns = 0;
         loop {
             let next = self.executor().next();
+            turns = if next.is_some() { turns + 1 } else { 0 };
+            assert!(turns < TURNS, "programs never come to rest: it is {:?}, and {next:?} runs again", self.now());
             match next {
                 Some(TaskId::BODY) => {
                     if let Poll::Ready(value) = body.as_mut().poll(&mut Context::from_waker(&waker)) {

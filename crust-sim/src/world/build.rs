@@ -208,6 +208,11 @@ impl World {
         self.interface(interface).host
     }
 
+    /// What an interface is plugged into; `None` for the loopback and for a cable that is pulled out.
+    pub fn segment_of(&self, interface: InterfaceId) -> Option<SegmentId> {
+        self.interface(interface).segment
+    }
+
     /// An interface's addresses with their networks' prefixes.
     pub fn interface_addresses(&self, interface: InterfaceId) -> &[Prefix] {
         &self.interface(interface).addresses

@@ -35,6 +35,11 @@ pub trait Middlebox: fmt::Debug + Send {
         }
     }
 
+    /// How many entries its table holds, and how many it may; `None` where it has no table.
+    fn load(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// The box lost its power and starts again with an empty table, on these outside addresses
     /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
@@ -60,6 +65,10 @@ impl Middlebox for Nat {
     fn reboot(&mut self, outside: &[IpAddr]) {
         Self::reboot(self, outside.to_vec());
     }
+
+    fn load(&self) -> Option<(usize, usize)> {
+        Some((self.len(), self.config().limits.entries))
+    }
 }
 
 impl Middlebox for Firewall {
@@ -81,5 +90,9 @@ impl Middlebox for Firewall {
 
     fn reboot(&mut self, _: &[IpAddr]) {
         Self::reboot(self);
+    }
+
+    fn load(&self) -> Option<(usize, usize)> {
+        Some((self.len(), self.config().limits.entries))
     }
 }
