@@ -65,11 +65,11 @@ impl Session {
         if !open || !wants || self.send_at.is_some() {
             return false;
         }
-        // A path that may not be sent to waits for its peer, one whose window is full for what is on its way.
+        // A path that may not be sent a whole packet waits for its peer, one whose window is full for what is on its way.
         let forgotten = |path: &Path| match path.recovery.permit(now, path.datagram_size) {
             Permit::Now { .. } | Permit::At(_) => true,
             Permit::Blocked => !path.recovery.has_in_flight(),
         };
-        self.paths.iter().filter(|path| path.may_send()).any(forgotten)
+        self.paths.iter().filter(|path| path.may_send_whole(path.datagram_size)).any(forgotten)
     }
 }
