@@ -130,8 +130,9 @@ impl Sim {
         Builder::ephemeral_on(Machine { drawn: nth << 32, ..self.machine(host) })
     }
 
-    /// Starts a program on a host.
+    /// Starts a program on a host. A crash before this ends it no more.
     pub fn spawn(&self, host: HostId, program: impl Future<Output = ()> + Send + 'static) {
+        self.hand_out();
         self.executor().spawn(host, Box::pin(program));
     }
 
@@ -193,7 +194,6 @@ impl Sim {
 
     /// Nobody can run: hands out what happened, or lets the next thing happen.
     fn advance(&self) {
-        let mut happened = Vec::new();
         {
             let mut observers = self.0.observers();
             let mut world = self.world();
@@ -203,13 +203,19 @@ impl Sim {
                 panic!("nothing will ever happen again; the test's body and {tasks} tasks wait");
             }
             observers.iter_mut().for_each(|observer| observer(&world));
-            while let Some(event) = world.poll_event() {
-                happened.push(event);
-            }
             let (now, limit) = (world.now(), self.executor().limit);
             drop(world);
             assert!(now <= limit, "the test takes too long: it is {now:?}");
         }
+        self.hand_out();
+    }
+
+    /// Tells programs what happened.
+    fn hand_out(&self) {
+        let happened: Vec<_> = {
+            let mut world = self.world();
+            core::iter::from_fn(|| world.poll_event()).collect()
+        };
         for (host, event) in happened {
             self.happen(host, event);
         }

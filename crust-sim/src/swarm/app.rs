@@ -63,6 +63,7 @@ struct App {
 }
 
 /// How a side ends a talk.
+#[derive(Debug)]
 enum End {
     Close(u64, Vec<u8>),
     Finish(u64, Vec<u8>),
@@ -237,6 +238,7 @@ impl App {
             let hosts = &self.apps.0.hosts;
             recorder.connection(&format!("{} to {}", hosts[self.place].1, hosts[to].1), &connection);
         }
+        self.apps.note(Some(self.place), || format!("talk {} with place {to} over {connection:?}", talk.id));
         let hears = self.hear(&connection, talk);
         let ended = race(self.act(&connection, talk), hears).await;
         let kept = self.apps.ledger().forget(talk, peer);
@@ -245,6 +247,7 @@ impl App {
             Either::Left(end) => self.end(connection, talk, end).await,
             Either::Right(()) => {
                 let reason = connection.closed().await;
+                self.apps.note(Some(self.place), || format!("talk {} ended: {reason}", talk.id));
                 let now = self.apps.now();
                 let mut ledger = self.apps.ledger();
                 ledger.judge(talk, &reason, now);
@@ -259,6 +262,7 @@ impl App {
     /// This side has had enough.
     async fn end(&self, connection: Connection, talk: Talk, end: End) {
         let now = self.apps.now();
+        self.apps.note(Some(self.place), || format!("talk {} is ended here by {end:?}", talk.id));
         self.apps.ledger().leave(talk, now);
         match &end {
             End::Drop => return,
