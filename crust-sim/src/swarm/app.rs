@@ -5,7 +5,7 @@
 
 use core::future::Future;
 use core::pin::Pin;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -134,6 +134,15 @@ impl App {
         self.runtime.spawn(Box::pin(task));
     }
 
+    /// Starts a task that is dropped when the bell rings.
+    fn until(&self, bell: &Bell, task: impl Future<Output = ()> + Send + 'static) {
+        let bell = bell.clone();
+        self.spawn(async move {
+            // In this order: nothing begins once it has rung.
+            race(bell.rung(), task).await;
+        });
+    }
+
     async fn sleep(&self, time: Duration) {
         self.runtime.sleep_until(self.runtime.now() + time).await;
     }
@@ -239,12 +248,13 @@ impl App {
             recorder.connection(&format!("{} to {}", hosts[self.place].1, hosts[to].1), &connection);
         }
         self.apps.note(Some(self.place), || format!("talk {} with place {to} over {connection:?}", talk.id));
-        let hears = self.hear(&connection, talk);
-        let ended = race(self.act(&connection, talk), hears).await;
+        let bell = Bell::default();
+        let hears = self.hear(&connection, talk, &bell);
+        let ended = race(self.act(&connection, talk, &bell), hears).await;
         let kept = self.apps.ledger().forget(talk, peer);
         drop(kept);
         match ended {
-            Either::Left(end) => self.end(connection, talk, end).await,
+            Either::Left(end) => self.end(connection, talk, end, &bell).await,
             Either::Right(()) => {
                 let reason = connection.closed().await;
                 self.apps.note(Some(self.place), || format!("talk {} ended: {reason}", talk.id));
@@ -260,12 +270,16 @@ impl App {
     }
 
     /// This side has had enough.
-    async fn end(&self, connection: Connection, talk: Talk, end: End) {
+    async fn end(&self, connection: Connection, talk: Talk, end: End, bell: &Bell) {
         let now = self.apps.now();
         self.apps.note(Some(self.place), || format!("talk {} is ended here by {end:?}", talk.id));
         self.apps.ledger().leave(talk, now);
         match &end {
-            End::Drop => return,
+            // All streams too, or what they wait for may wait for what nobody takes any more.
+            End::Drop => {
+                self.apps.ledger().hang_up(talk);
+                return bell.ring();
+            }
             End::Close(code, reason) => {
                 self.apps.ledger().say(talk, *code, reason);
                 connection.close(*code, reason);
@@ -281,16 +295,21 @@ impl App {
     }
 
     /// Takes all that comes, until the connection ends and nothing is left.
-    fn hear<'a>(&'a self, connection: &'a Connection, talk: Talk) -> impl Future<Output = ()> + 'a {
+    fn hear<'a>(
+        &'a self,
+        connection: &'a Connection,
+        talk: Talk,
+        bell: &'a Bell,
+    ) -> impl Future<Output = ()> + 'a {
         let uni = async move {
             while let Ok(stream) = connection.accept_uni().await {
                 let app = self.clone();
-                self.spawn(async move { app.take(stream).await.map_or((), |_| ()) });
+                self.until(bell, async move { app.take(stream, talk).await.map_or((), |_| ()) });
             }
         };
         let bi = async move {
             while let Ok((send, recv)) = connection.accept_bi().await {
-                self.spawn(self.clone().answer(send, recv, talk));
+                self.until(bell, self.clone().answer(send, recv, talk));
             }
         };
         let both = all(vec![Box::pin(uni), Box::pin(bi)]);
@@ -331,7 +350,7 @@ impl App {
     }
 
     /// Does one thing after another, until it is time to end; never returns where the connection ends before.
-    async fn act(&self, connection: &Connection, talk: Talk) -> End {
+    async fn act(&self, connection: &Connection, talk: Talk, bell: &Bell) -> End {
         let Work { most, pause, shares } = self.apps.0.work;
         let mut rng = self.rng("talk", talk.id);
         let mut numbers = [0; Priority::COUNT];
@@ -351,11 +370,11 @@ impl App {
             match choose(&shares, &mut rng) {
                 Some(0) => {
                     let Ok(stream) = connection.open_uni().await else { return never().await };
-                    self.spawn(self.clone().put(stream, talk, len, rng.fork("put", 0)));
+                    self.until(bell, self.clone().put(stream, talk, len, rng.fork("put", 0)));
                 }
                 Some(1) => {
                     let Ok((send, recv)) = connection.open_bi().await else { return never().await };
-                    self.spawn(self.clone().ask(send, recv, talk, len, rng.fork("ask", 0)));
+                    self.until(bell, self.clone().ask(send, recv, talk, len, rng.fork("ask", 0)));
                 }
                 Some(2 | 3) => {
                     let priority = Priority::new(rng.below(Priority::COUNT as u64) as u8).unwrap_or_default();
@@ -460,7 +479,7 @@ impl App {
         }
         self.apps.ledger().send(key, talk, "stream", len);
         let result = self.write(&mut stream, key, len, gives_up, &mut rng).await;
-        let stopped = self.apps.ledger().excuses(key).1;
+        let stopped = self.apps.ledger().may_be_stopped(key);
         if let Err(WriteError::Stopped(_)) = result
             && !stopped
         {
@@ -504,19 +523,19 @@ impl App {
     /// Sends a question and hears the answer.
     async fn ask(self, send: SendStream, recv: RecvStream, talk: Talk, len: u64, rng: Rng) {
         self.clone().put(send, talk, len, rng).await;
-        let _ = self.take(recv).await;
+        let _ = self.take(recv, talk).await;
     }
 
     /// Hears a question and answers it at the same length.
     async fn answer(self, send: SendStream, recv: RecvStream, talk: Talk) {
-        if let Some((key, len)) = self.take(recv).await {
+        if let Some((key, len)) = self.take(recv, talk).await {
             let rng = self.rng("answer", key);
             self.put(send, talk, len, rng).await;
         }
     }
 
     /// Reads a stream to its end. Its key and how long it was; `None` where it came to no end.
-    async fn take(&self, mut stream: RecvStream) -> Option<(u64, u64)> {
+    async fn take(&self, mut stream: RecvStream, talk: Talk) -> Option<(u64, u64)> {
         let mut head = [0; HEAD];
         match stream.read_exact(&mut head).await {
             Ok(()) => {}
@@ -524,6 +543,7 @@ impl App {
             Err(ReadExactError::Read(ReadError::Reset(_) | ReadError::Connection(_))) => return None,
             // An answer that never came, since its question was given up.
             Err(ReadExactError::FinishedEarly(0)) => return None,
+            Err(_) if self.apps.ledger().has_left(talk) => return None,
             Err(error) => {
                 self.fail(format!("a stream without a head: {error}"));
                 return None;
@@ -554,7 +574,7 @@ impl App {
                     at += read as u64;
                 }
                 Err(ReadError::Reset(code)) => {
-                    if code != GIVEN_UP {
+                    if code != GIVEN_UP && !self.apps.ledger().has_left(talk) {
                         self.fail(format!("stream {key:#x} was reset with code {code}"));
                     }
                     return None;
@@ -565,6 +585,36 @@ impl App {
         let now = self.apps.now();
         self.apps.ledger().read(key, at, now);
         Some((key, at))
+    }
+}
+
+/// Says to many tasks that it is over.
+#[derive(Clone, Default)]
+struct Bell(Arc<Mutex<(bool, Vec<Waker>)>>);
+
+impl Bell {
+    fn ring(&self) {
+        let wakers = {
+            let mut bell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            bell.0 = true;
+            std::mem::take(&mut bell.1)
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Waits until it rings.
+    async fn rung(&self) {
+        core::future::poll_fn(|cx| {
+            let mut bell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if bell.0 {
+                return Poll::Ready(());
+            }
+            if !bell.1.iter().any(|waker| waker.will_wake(cx.waker())) {
+                bell.1.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 }
 

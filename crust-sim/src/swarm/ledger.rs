@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crust_async::{CloseReason, Connection, Monitor, Node, PeerId};
 use crust_proto::{Duration, Instant};
 
+/// How much later one side may hear of a connection than the other.
+const HALF_OPEN: Duration = Duration::from_secs(12);
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
@@ -39,6 +42,8 @@ pub(super) struct Ledger {
     datagrams: BTreeSet<(u64, u64)>,
     /// When a place ended a talk with another by itself, last.
     left: BTreeMap<(usize, usize), Instant>,
+    /// Talks that the peer ended: it need not have read what it had.
+    dismissed: BTreeSet<u64>,
     /// What applications gave as codes and reasons of closing, and to whom.
     said: BTreeSet<(usize, usize, u64, Vec<u8>)>,
     /// How connections ended, for the report.
@@ -104,6 +109,7 @@ impl Ledger {
             messages: BTreeMap::new(),
             datagrams: BTreeSet::new(),
             left: BTreeMap::new(),
+            dismissed: BTreeSet::new(),
             said: BTreeSet::new(),
             ends: BTreeMap::new(),
             last_event: Instant::ZERO,
@@ -214,14 +220,28 @@ impl Ledger {
 
     /// The reader stops it half-way.
     pub(super) fn stop(&mut self, key: u64) {
-        if let Some(entry) = self.entries.get_mut(&key) {
-            entry.stopped = true;
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.stopped = true;
+        if entry.acked {
+            self.entries.remove(&key);
         }
     }
 
-    /// Whether the sender may have given it up, and whether the reader may have stopped it.
-    pub(super) fn excuses(&self, key: u64) -> (bool, bool) {
-        self.entries.get(&key).map_or((false, false), |entry| (entry.cut, entry.stopped))
+    /// Whether the reader of something may have stopped it.
+    pub(super) fn may_be_stopped(&self, key: u64) -> bool {
+        self.entries.get(&key).is_none_or(|entry| entry.stopped || self.has_left(entry.talk))
+    }
+
+    /// This side lets go of all that it has of a talk, half-way.
+    pub(super) fn hang_up(&mut self, talk: Talk) {
+        self.entries.retain(|_, entry| entry.talk.id != talk.id);
+    }
+
+    /// Whether the peer may have left a talk by itself.
+    pub(super) fn has_left(&self, talk: Talk) -> bool {
+        // It may have done so before this side heard that the connection stands.
+        let began = talk.began;
+        self.left.get(&(talk.to, talk.from)).is_some_and(|left| *left + HALF_OPEN >= began)
     }
 
     /// The sender is done with it: it heard that all arrived, or gave up.
@@ -250,14 +270,15 @@ impl Ledger {
     /// What was promised and not kept, if anything.
     pub(super) fn broken_promise(&self) -> Option<String> {
         self.entries.iter().find_map(|(key, entry)| {
-            let Entry { talk: Talk { from, to, began, .. }, what, len, acked, .. } = entry;
+            let Entry { talk: Talk { id, from, to, began }, what, len, acked, .. } = entry;
             let excused = |end: Option<&Instant>| end.is_some_and(|end| end >= began);
             let gone = |place: usize| excused(self.places[place].crashed.as_ref());
-            if gone(*from) || gone(*to) || (*acked && excused(self.left.get(&(*to, *from)))) {
+            let dismissed = self.dismissed.contains(id) || self.has_left(entry.talk);
+            if gone(*from) || gone(*to) || (*acked && dismissed) {
                 return None;
             }
             let how = if *acked { "was acknowledged and never read" } else { "is still under way" };
-            Some(format!("{what} {key:#x} of {len} bytes from place {from} to {to} {how}"))
+            Some(format!("{what} {key:#x} of {len} bytes in talk {id} from place {from} to {to} {how}"))
         })
     }
 
@@ -270,6 +291,9 @@ impl Ledger {
             CloseReason::PeerRestarted => (true, "peer restarted"),
             _ => (false, "wrong"),
         };
+        if matches!(reason, CloseReason::ByPeer { .. }) {
+            self.dismissed.insert(talk.id);
+        }
         *self.ends.entry(name).or_default() += 1;
         if !right {
             let Talk { from, to, .. } = talk;

@@ -149,7 +149,7 @@ impl Setting {
             storm,
         };
         let limits = rng.chance(300_000);
-        for site in 0..2 + rng.below(7) as usize {
+        for site in 0..2 + rng.below(4) as usize + if rng.chance(200_000) { 3 } else { 0 } {
             setting.site(site, limits, &mut internet, world, &mut rng);
         }
         setting.choose_pairs(&mut rng);
@@ -347,8 +347,8 @@ impl NodeSetting {
 impl Work {
     fn draw(rng: &mut Rng) -> Self {
         Self {
-            most: pick(rng, &[100, 3_000, 20_000, 60_000]),
-            pause: Duration::from_millis(pick(rng, &[500, 2_000, 6_000])),
+            most: pick(rng, &[100, 2_000, 10_000, 50_000]),
+            pause: Duration::from_millis(pick(rng, &[1_000, 3_000, 8_000])),
             shares: core::array::from_fn(|_| if rng.chance(700_000) { 1 + rng.below(8) } else { 0 }),
         }
     }
@@ -360,7 +360,7 @@ impl Storm {
         let none = rng.chance(50_000);
         let on = |rng: &mut Rng| !none && rng.chance(400_000);
         Self {
-            lasts: Duration::from_secs(10 + rng.below(40)),
+            lasts: Duration::from_secs(5 + rng.below(25)),
             pause: Duration::from_millis(pick(rng, &[500, 2_000, 8_000])),
             most: Duration::from_millis(pick(rng, &[1_000, 5_000, 20_000])),
             faults: Fault::ALL
