@@ -60,8 +60,8 @@ pub mod wire;
 pub use config::{Config, HandshakeConfig, Hardware, TransportConfig};
 pub use crypto::random::Seed;
 pub use engine::{
-    AbandonStreamError, Dropped, Engine, EngineLoad, EngineStats, ReadStreamError, SendDatagramError, SendMessageFailure,
-    SessionClosed, SessionMut, Target, WriteStreamError,
+    AbandonStreamError, Dropped, Engine, EngineLoad, EngineStats, ReadStreamError, SendDatagramError,
+    SendMessageFailure, SessionClosed, SessionMut, Target, WriteStreamError,
 };
 pub use event::{
     AttemptId, ClockDoubt, CloseReason, ConnectError, Event, Misbehaviour, NoAnswer, PROTOCOL_CODES,

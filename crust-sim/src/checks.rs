@@ -207,7 +207,8 @@ pub fn verify(key: u64, offset: u64, data: &[u8]) -> Result<(), Violation> {
         let expected = &mut expected[..part.len()];
         fill(key, at, expected);
         if part != expected {
-            let wrong = part.iter().zip(&*expected).position(|(found, expected)| found != expected).unwrap_or(0);
+            let wrong =
+                part.iter().zip(&*expected).position(|(found, expected)| found != expected).unwrap_or(0);
             let (expected, found) = (expected[wrong], part[wrong]);
             return Err(Violation::Content { key, offset: at + wrong as u64, expected, found });
         }

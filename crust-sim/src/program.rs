@@ -160,7 +160,11 @@ impl Sim {
         loop {
             let next = self.executor().next();
             turns = if next.is_some() { turns + 1 } else { 0 };
-            assert!(turns < TURNS, "programs never come to rest: it is {:?}, and {next:?} runs again", self.now());
+            assert!(
+                turns < TURNS,
+                "programs never come to rest: it is {:?}, and {next:?} runs again",
+                self.now()
+            );
             match next {
                 Some(TaskId::BODY) => {
                     if let Poll::Ready(value) = body.as_mut().poll(&mut Context::from_waker(&waker)) {

@@ -263,7 +263,10 @@ impl App {
                 ledger.judge(talk, &reason, now);
                 if ledger.must_last(talk, SETTLED) {
                     let began = talk.began;
-                    ledger.fail(now, format!("the connection with place {to} since {began:?} ended: {reason:?}"));
+                    ledger.fail(
+                        now,
+                        format!("the connection with place {to} since {began:?} ended: {reason:?}"),
+                    );
                 }
             }
         }

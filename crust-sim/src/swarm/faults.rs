@@ -165,7 +165,8 @@ pub(super) fn strike(
             if !setting.places[place].on_lan {
                 return None;
             }
-            let IpAddr::V4(old) = world.interface_addresses(interface).iter().find(|a| a.ip.is_ipv4())?.ip else {
+            let IpAddr::V4(old) = world.interface_addresses(interface).iter().find(|a| a.ip.is_ipv4())?.ip
+            else {
                 return None;
             };
             let [a, b, c, _] = old.octets();

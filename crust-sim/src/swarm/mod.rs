@@ -83,7 +83,9 @@ pub fn run(seed: u64, recorder: Option<&Recorder>) -> SwarmReport {
         (failure, swarm.faults, swarm.checks.steps())
     });
     match result {
-        Ok((failure, faults, steps)) => (report.failure, report.faults, report.steps) = (failure, faults, steps),
+        Ok((failure, faults, steps)) => {
+            (report.failure, report.faults, report.steps) = (failure, faults, steps)
+        }
         Err(panic) => report.failure = Some(format!("at {:?}: {panic}", sim.now())),
     }
     {
@@ -124,7 +126,9 @@ impl<'a> Swarm<'a> {
         let hosts: Vec<_> = setting.places.iter().map(|place| (place.host, place.name.clone())).collect();
         if let Some(recorder) = recorder {
             hosts.iter().for_each(|(host, name)| recorder.name(*host, name));
-            for router in setting.routers.iter().filter(|router| !hosts.iter().any(|(host, _)| *host == router.host)) {
+            for router in
+                setting.routers.iter().filter(|router| !hosts.iter().any(|(host, _)| *host == router.host))
+            {
                 recorder.name(router.host, &format!("router {}", router.host.index()));
             }
         }
@@ -272,8 +276,14 @@ impl<'a> Swarm<'a> {
         ledger.places.iter().zip(&self.setting.places).find_map(|(presence, place)| {
             let load = presence.monitor.as_ref()?.load(self.sim.world().host_now(place.host))?;
             let engine = &load.engine;
-            let counts =
-                [engine.sessions, engine.ended, engine.attempts, engine.timers, engine.queued, load.connections];
+            let counts = [
+                engine.sessions,
+                engine.ended,
+                engine.attempts,
+                engine.timers,
+                engine.queued,
+                load.connections,
+            ];
             counts.iter().any(|count| *count > 0).then(|| format!("{} still holds {load:?}", place.name))
         })
     }
@@ -313,14 +323,20 @@ impl<'a> Swarm<'a> {
     }
 
     /// Waits until nothing is in the way any more, for so long.
-    async fn until(&self, most: Duration, in_the_way: impl Fn(&Self) -> Option<String>) -> Result<(), String> {
+    async fn until(
+        &self,
+        most: Duration,
+        in_the_way: impl Fn(&Self) -> Option<String>,
+    ) -> Result<(), String> {
         let deadline = self.sim.now() + most;
         loop {
             self.sim.sleep(LOOK).await;
             self.well()?;
             match in_the_way(self) {
                 None => return Ok(()),
-                Some(what) if self.sim.now() >= deadline => return Err(self.say(format!("after {most:?} {what}"))),
+                Some(what) if self.sim.now() >= deadline => {
+                    return Err(self.say(format!("after {most:?} {what}")));
+                }
                 Some(_) => {}
             }
         }

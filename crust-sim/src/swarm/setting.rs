@@ -156,14 +156,7 @@ impl Setting {
         setting
     }
 
-    fn site(
-        &mut self,
-        site: usize,
-        limits: bool,
-        internet: &mut Internet,
-        world: &mut World,
-        rng: &mut Rng,
-    ) {
+    fn site(&mut self, site: usize, limits: bool, internet: &mut Internet, world: &mut World, rng: &mut Rng) {
         let wire = healthy(rng);
         // Without somebody who can be reached nothing would ever happen.
         if site == 0 || rng.chance(150_000) {
@@ -196,7 +189,8 @@ impl Setting {
             return;
         }
         let drawn = Drawn::draw(rng);
-        let config = SiteConfig { uplink: wire, gates: drawn.gates, lan: LinkConfig::default(), ipv6: drawn.ipv6 };
+        let config =
+            SiteConfig { uplink: wire, gates: drawn.gates, lan: LinkConfig::default(), ipv6: drawn.ipv6 };
         let mut built = internet.site(world, &config);
         self.lans.push(built.lan);
         let ends = [built.uplink, built.downlink];
@@ -221,8 +215,7 @@ impl Setting {
     fn choose_pairs(&mut self, rng: &mut Rng) {
         let mut left = [6, 2];
         let count = self.places.len();
-        let mut all: Vec<[usize; 2]> =
-            (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b])).collect();
+        let mut all: Vec<[usize; 2]> = (0..count).flat_map(|a| (a + 1..count).map(move |b| [a, b])).collect();
         while !all.is_empty() {
             let [a, b] = all.swap_remove(rng.below(all.len() as u64) as usize);
             let dials = self.possible(a, b);
@@ -305,8 +298,7 @@ impl Drawn {
         });
         let translated = !nats.is_empty();
         let class = crate::population::Class::Home;
-        let site =
-            SiteProfile { class, nats, firewall, ipv6, port_mapping: false, noise_per_second: 0.0 };
+        let site = SiteProfile { class, nats, firewall, ipv6, port_mapping: false, noise_per_second: 0.0 };
         Self { name: names.join(" in "), gates, ipv6, profile: (&site).into(), translated }
     }
 
