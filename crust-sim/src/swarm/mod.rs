@@ -160,8 +160,8 @@ impl<'a> Swarm<'a> {
     async fn storm(&mut self) -> Result<(), String> {
         let end = Instant::ZERO + self.setting.storm.lasts;
         while self.sim.now() < end {
-            let pause = setting::skewed(&mut self.rng, self.setting.storm.pause.as_nanos() as u64);
-            self.sim.sleep(Duration::from_nanos(pause) + Duration::from_millis(1)).await;
+            let pause = self.draw(self.setting.storm.pause);
+            self.sim.sleep(pause + Duration::from_millis(1)).await;
             self.well()?;
             let now = self.sim.now();
             let (over, still) = self.wrong.iter().partition(|(until, _)| *until <= now);
@@ -189,8 +189,15 @@ impl<'a> Swarm<'a> {
             let gone = self.apps.ledger().down(place, now);
             drop(gone);
         }
-        let lasts = setting::skewed(&mut self.rng, self.setting.storm.most.as_nanos() as u64);
-        self.wrong.push((now + Duration::from_nanos(lasts), effect));
+        let lasts = self.draw(self.setting.storm.most);
+        self.wrong.push((now + lasts, effect));
+    }
+
+    /// A time up to that one: half of them even, half of them mostly short.
+    fn draw(&mut self, most: Duration) -> Duration {
+        let most = most.as_nanos() as u64;
+        let even = self.rng.chance(500_000);
+        Duration::from_nanos(if even { self.rng.below(most) } else { setting::skewed(&mut self.rng, most) })
     }
 
     fn undo(&mut self, effects: Vec<(Instant, Effect)>) {
