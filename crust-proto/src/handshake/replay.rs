@@ -110,7 +110,7 @@ impl ReplayFilter {
             self.since = now;
         }
         // It passed, so the filter's time was no earlier than that: nobody can hurry it.
-        let least = UnixTime::from_millis(sent.as_millis().saturating_sub(WINDOW.as_millis() as u64));
+        let least = UnixTime::from_millis(sent.as_millis().saturating_sub(WINDOW.as_secs() * 1000));
         self.line = (self.time(least, now), now);
         self.current.newest = self.current.newest.max(sent);
         self.current.macs.insert(mac);

@@ -46,8 +46,6 @@ pub(super) struct Ledger {
     dismissed: BTreeSet<u64>,
     /// What applications gave as codes and reasons of closing, and to whom.
     said: BTreeSet<(usize, usize, u64, Vec<u8>)>,
-    /// How connections ended, for the report.
-    pub(super) ends: BTreeMap<&'static str, u64>,
     /// When a node told of something last.
     pub(super) last_event: Instant,
 }
@@ -111,7 +109,6 @@ impl Ledger {
             left: BTreeMap::new(),
             dismissed: BTreeSet::new(),
             said: BTreeSet::new(),
-            ends: BTreeMap::new(),
             last_event: Instant::ZERO,
         }
     }
@@ -284,17 +281,14 @@ impl Ledger {
 
     /// Whether a connection may end so.
     pub(super) fn judge(&mut self, talk: Talk, reason: &CloseReason, now: Instant) {
-        let (right, name) = match reason {
-            CloseReason::Here { .. } => (true, "here"),
-            CloseReason::ByPeer { code, reason } => (self.is_said(talk, *code, reason), "by peer"),
-            CloseReason::TimedOut(_) => (true, "timed out"),
-            CloseReason::PeerRestarted => (true, "peer restarted"),
-            _ => (false, "wrong"),
+        let right = match reason {
+            CloseReason::Here { .. } | CloseReason::TimedOut(_) | CloseReason::PeerRestarted => true,
+            CloseReason::ByPeer { code, reason } => self.is_said(talk, *code, reason),
+            _ => false,
         };
         if matches!(reason, CloseReason::ByPeer { .. }) {
             self.dismissed.insert(talk.id);
         }
-        *self.ends.entry(name).or_default() += 1;
         if !right {
             let Talk { from, to, .. } = talk;
             self.fail(now, format!("the connection of place {from} with {to} ended: {reason:?}"));

@@ -350,15 +350,17 @@ impl Storm {
     fn draw(rng: &mut Rng) -> Self {
         // A calm run now and then: what fails there needs no fault.
         let none = rng.chance(50_000);
-        let on = |rng: &mut Rng| !none && rng.chance(400_000);
+        let mut faults = Vec::new();
+        for fault in Fault::ALL {
+            if !none && rng.chance(400_000) {
+                faults.push((fault, 1 + skewed(rng, 10)));
+            }
+        }
         Self {
             lasts: Duration::from_secs(5 + rng.below(25)),
             pause: Duration::from_millis(pick(rng, &[500, 2_000, 8_000])),
             most: Duration::from_millis(pick(rng, &[1_000, 5_000, 20_000])),
-            faults: Fault::ALL
-                .into_iter()
-                .filter_map(|fault| on(rng).then(|| (fault, 1 + skewed(rng, 10))))
-                .collect(),
+            faults,
         }
     }
 }
