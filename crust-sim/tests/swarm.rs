@@ -1,7 +1,5 @@
 //! Worlds full of faults: whatever happens, nothing is lost that was promised, and when the faults stop all is well.
 
-use std::collections::BTreeSet;
-
 use crust_sim::{seeds, swarm};
 
 /// How many seeds are run.
@@ -21,7 +19,6 @@ fn when_faults_stop_everything_converges() {
 
 #[test]
 fn a_swarm_depends_on_its_seed_alone_and_seeds_differ() {
-    let mut hashes = BTreeSet::new();
     seeds(SEEDS / 20, |seed| {
         let (once, again) = (swarm::run(seed, None), swarm::run(seed, None));
         assert_eq!(
@@ -30,7 +27,5 @@ fn a_swarm_depends_on_its_seed_alone_and_seeds_differ() {
         );
         let other = swarm::run(seed ^ (1 << 63), None);
         assert_ne!(once.hash, other.hash);
-        hashes.insert(once.hash);
     });
-    assert!(!hashes.is_empty());
 }
