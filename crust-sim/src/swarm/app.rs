@@ -4,8 +4,6 @@
 //! a key and a length, messages and datagrams with their talk and their place in it.
 
 use core::future::Future;
-use core::pin::Pin;
-use core::task::{Poll, Waker};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +15,7 @@ use crust_proto::{Duration, Instant, Priority};
 
 use super::ledger::{Ledger, Phase, Talk};
 use super::setting::{Pair, Work, pick, skewed};
+use super::wait::{Bell, Either, all, never, race};
 use crate::checks::{Checks, fill, verify};
 use crate::program::Machine;
 use crate::record::Recorder;
@@ -591,36 +590,6 @@ impl App {
     }
 }
 
-/// Says to many tasks that it is over.
-#[derive(Clone, Default)]
-struct Bell(Arc<Mutex<(bool, Vec<Waker>)>>);
-
-impl Bell {
-    fn ring(&self) {
-        let wakers = {
-            let mut bell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            bell.0 = true;
-            std::mem::take(&mut bell.1)
-        };
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
-    /// Waits until it rings.
-    async fn rung(&self) {
-        core::future::poll_fn(|cx| {
-            let mut bell = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if bell.0 {
-                return Poll::Ready(());
-            }
-            if !bell.1.iter().any(|waker| waker.will_wake(cx.waker())) {
-                bell.1.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
 /// One of several by their shares; `None` where none has any.
 fn choose(shares: &[u64], rng: &mut Rng) -> Option<usize> {
     let mut at = rng.below(shares.iter().sum());
@@ -635,35 +604,4 @@ fn choose(shares: &[u64], rng: &mut Rng) -> Option<usize> {
 fn words<const N: usize>(head: &[u8]) -> [u64; N] {
     let (words, _) = head.as_chunks::<8>();
     core::array::from_fn(|at| u64::from_le_bytes(words[at]))
-}
-
-/// Waits to be dropped.
-async fn never<T>() -> T {
-    core::future::pending().await
-}
-
-enum Either<A, B> {
-    Left(A),
-    Right(B),
-}
-
-/// Whichever ends first; the other is dropped.
-async fn race<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> Either<A, B> {
-    let (mut a, mut b) = (core::pin::pin!(a), core::pin::pin!(b));
-    core::future::poll_fn(|cx| {
-        if let Poll::Ready(a) = a.as_mut().poll(cx) {
-            return Poll::Ready(Either::Left(a));
-        }
-        b.as_mut().poll(cx).map(Either::Right)
-    })
-    .await
-}
-
-/// Runs all of them to their ends.
-async fn all(mut futures: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>>) {
-    core::future::poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }

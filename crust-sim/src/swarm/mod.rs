@@ -23,6 +23,7 @@ mod app;
 mod faults;
 mod ledger;
 mod setting;
+mod wait;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -394,3 +395,7 @@ fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     let panic = PANIC.replace(outer).flatten();
     result.map_err(|_| panic.unwrap_or_else(|| "a panic without a word".into()))
 }
+
+#[cfg(test)]
+#[path = "swarm_tests.rs"]
+mod tests;
