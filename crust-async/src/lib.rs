@@ -59,6 +59,7 @@ mod events;
 #[cfg(feature = "os")]
 pub mod key_file;
 mod log;
+mod monitor;
 mod node;
 #[cfg(feature = "os")]
 pub mod os;
@@ -82,6 +83,7 @@ pub use error::{
     SendMessageError, WriteError,
 };
 pub use events::{Events, NodeEvent};
+pub use monitor::{Monitor, NodeLoad};
 pub use node::{Connect, Destination, Node};
 pub use recv_stream::RecvStream;
 pub use runtime::{BoxFuture, Platform, RecvMeta, Runtime, UdpSocket};

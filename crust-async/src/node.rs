@@ -13,6 +13,7 @@ use crust_proto::{
 
 use crate::connection::{Connection, Held};
 use crate::events::Events;
+use crate::monitor::Monitor;
 use crate::runtime::Runtime;
 use crate::shared::{Shared, until};
 use crate::state::{NodePlace, Phase, Place, State};
@@ -77,6 +78,11 @@ impl Node {
     /// Counters of the node as a whole.
     pub fn stats(&self) -> EngineStats {
         self.inner.shared.with(|state, _| state.engine.stats())
+    }
+
+    /// Looks at the node without keeping it alive.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.inner.shared.clone())
     }
 
     /// The runtime that the node lives on, for the application's own tasks and timers.

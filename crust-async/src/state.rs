@@ -472,6 +472,18 @@ impl State {
         std::mem::take(&mut self.news)
     }
 
+    // Figures.
+
+    /// How many connections handles know of.
+    pub(crate) fn connections(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many tasks wait for something.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.len() + self.sessions.values().map(|session| session.waiters.len()).sum::<usize>()
+    }
+
     // One session.
 
     pub(crate) fn peer(&self, session: SessionId) -> Option<PeerId> {

@@ -46,6 +46,10 @@ impl<P: Ord + Copy> Waiters<P> {
         Self(BTreeMap::new())
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn register(&mut self, place: P, ticket: Ticket, waker: &Waker, leaving: &mut Leaving) {
         match self.0.get_mut(&(place, ticket)) {
             Some(known) if known.will_wake(waker) => {}

@@ -763,3 +763,29 @@ async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 async fn join4<A: Future, B: Future, C: Future, D: Future>(a: A, b: B, c: C, d: D) {
     join(join(a, b), join(c, d)).await;
 }
+
+#[test]
+fn a_monitor_shows_what_a_node_holds_and_keeps_nothing_alive() {
+    let world = World::new();
+    world.block_on(async {
+        let Pair { a, b, ab, ba } = world.pair().await;
+        let monitor = a.monitor();
+        let now = || a.runtime().now();
+        let load = monitor.load(now()).unwrap();
+        assert_eq!((monitor.peer_id(), load.connections, load.engine.sessions), (a.peer_id(), 1, 1));
+        assert_eq!((load.engine.stalled, load.timeout.is_some()), (None, true));
+        // Nobody reads: the peer holds it, and this side no longer when it was acknowledged.
+        let mut stream = ab.open_uni().await.unwrap();
+        stream.write_all(&pattern(5_000)).await.unwrap();
+        assert_eq!(monitor.load(now()).unwrap().engine.most.unacked, 5_000);
+        stream.finished().await.unwrap();
+        assert_eq!(monitor.load(now()).unwrap().engine.most.unacked, 0);
+        let peer = b.monitor().load(now()).unwrap().engine.most;
+        assert_eq!((peer.unread, peer.streams, peer.peer_streams), (5_000, 1, 1));
+        drop((a, b, ab, ba, stream));
+        // Its end takes no longer than its peer's word.
+        world.sleep(Duration::from_secs(20)).await;
+        assert!(monitor.is_over() && monitor.load(crust_async::proto::Instant::ZERO).is_none());
+    });
+    assert_eq!(world.open_sockets(), 0);
+}

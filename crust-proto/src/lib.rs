@@ -60,8 +60,8 @@ pub mod wire;
 pub use config::{Config, HandshakeConfig, Hardware, TransportConfig};
 pub use crypto::random::Seed;
 pub use engine::{
-    AbandonStreamError, Dropped, Engine, EngineStats, ReadStreamError, SendDatagramError, SendMessageFailure,
-    SessionClosed, SessionMut, Target, WriteStreamError,
+    AbandonStreamError, Dropped, Engine, EngineLoad, EngineStats, ReadStreamError, SendDatagramError,
+    SendMessageFailure, SessionClosed, SessionMut, Target, WriteStreamError,
 };
 pub use event::{
     AttemptId, ClockDoubt, CloseReason, ConnectError, Event, Misbehaviour, NoAnswer, PROTOCOL_CODES,
@@ -69,6 +69,6 @@ pub use event::{
 };
 pub use identity::{Contact, Network, PeerId, SecretKey};
 pub use io::{Command, Input, InterfaceAddr, SendFailure, SocketId, TimerKind, Transmit};
-pub use session::{Session, SessionStats};
+pub use session::{Session, SessionLoad, SessionStats};
 pub use streams::{Dir, Message, MessageId, Priority, StreamId};
 pub use time::{Duration, Instant, UnixTime};

@@ -85,6 +85,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bare;
+pub mod checks;
 pub mod cipher;
 mod executor;
 pub mod firewall;

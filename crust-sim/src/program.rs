@@ -47,6 +47,9 @@ use crate::{Ecn, HostEvent, HostId, LinkConfig, NetError, SendOptions, UdpId, Ud
 /// How much time of the world passes at most, unless told otherwise: a test that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
+/// How many turns programs take at most before the world's time may go on. None that is right needs so many.
+const TURNS: u32 = 1_000_000;
+
 /// Sees the world after each of its steps.
 type Observer = Box<dyn FnMut(&World) + Send>;
 
@@ -106,6 +109,11 @@ impl Sim {
         self.0.observers().push(Box::new(observer));
     }
 
+    /// How many programs run: tasks that were started and have not ended.
+    pub fn tasks(&self) -> usize {
+        self.executor().len()
+    }
+
     /// The runtime of a host's programs: tasks that a crash of the host ends, and its clocks.
     pub fn runtime(&self, host: HostId) -> HostRuntime {
         HostRuntime { sim: self.0.clone(), host }
@@ -122,8 +130,9 @@ impl Sim {
         Builder::ephemeral_on(Machine { drawn: nth << 32, ..self.machine(host) })
     }
 
-    /// Starts a program on a host.
+    /// Starts a program on a host. A crash before this ends it no more.
     pub fn spawn(&self, host: HostId, program: impl Future<Output = ()> + Send + 'static) {
+        self.hand_out();
         self.executor().spawn(host, Box::pin(program));
     }
 
@@ -141,13 +150,21 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// Where `body` waits for what will never happen, or past [`set_limit`](Self::set_limit).
+    /// Where `body` waits for what will never happen, or past [`set_limit`](Self::set_limit); and where programs wake
+    /// each other, or themselves, without end.
     pub fn run<T>(&self, body: impl Future<Output = T>) -> T {
         let mut body = pin!(body);
         let waker = self.executor().waker(TaskId::BODY);
         waker.wake_by_ref();
+        let mut turns = 0;
         loop {
             let next = self.executor().next();
+            turns = if next.is_some() { turns + 1 } else { 0 };
+            assert!(
+                turns < TURNS,
+                "programs never come to rest: it is {:?}, and {next:?} runs again",
+                self.now()
+            );
             match next {
                 Some(TaskId::BODY) => {
                     if let Poll::Ready(value) = body.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -181,7 +198,6 @@ impl Sim {
 
     /// Nobody can run: hands out what happened, or lets the next thing happen.
     fn advance(&self) {
-        let mut happened = Vec::new();
         {
             let mut observers = self.0.observers();
             let mut world = self.world();
@@ -191,13 +207,19 @@ impl Sim {
                 panic!("nothing will ever happen again; the test's body and {tasks} tasks wait");
             }
             observers.iter_mut().for_each(|observer| observer(&world));
-            while let Some(event) = world.poll_event() {
-                happened.push(event);
-            }
             let (now, limit) = (world.now(), self.executor().limit);
             drop(world);
             assert!(now <= limit, "the test takes too long: it is {now:?}");
         }
+        self.hand_out();
+    }
+
+    /// Tells programs what happened.
+    fn hand_out(&self) {
+        let happened: Vec<_> = {
+            let mut world = self.world();
+            core::iter::from_fn(|| world.poll_event()).collect()
+        };
         for (host, event) in happened {
             self.happen(host, event);
         }

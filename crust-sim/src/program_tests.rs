@@ -163,3 +163,43 @@ fn a_host_that_gets_another_address_goes_on_from_there() {
         });
     });
 }
+
+#[test]
+fn a_program_started_after_a_crash_at_the_same_instant_lives() {
+    let pair = pair(1, LinkConfig::default());
+    let done = Arc::new(AtomicU64::new(0));
+    let program = |name: u64| {
+        let (done, runtime) = (done.clone(), pair.sim.runtime(pair.hosts[0]));
+        async move {
+            runtime.sleep(Duration::from_secs(1)).await;
+            done.fetch_add(name, Relaxed);
+        }
+    };
+    pair.sim.spawn(pair.hosts[0], program(1));
+    pair.sim.run_for(Duration::from_millis(1));
+    pair.sim.world().crash(pair.hosts[0]);
+    pair.sim.world().restart(pair.hosts[0]);
+    pair.sim.spawn(pair.hosts[0], program(10));
+    pair.sim.run_for(Duration::from_secs(2));
+    assert_eq!(done.load(Relaxed), 10, "the second alone");
+}
+
+#[test]
+#[should_panic(expected = "programs never come to rest")]
+fn programs_that_wake_themselves_without_end_are_found_out() {
+    let pair = pair(1, LinkConfig::default());
+    let runtime = pair.sim.runtime(pair.hosts[0]);
+    pair.sim.spawn(pair.hosts[0], async move {
+        loop {
+            // A time that has passed: it is ready at once.
+            runtime.sleep_until(Instant::ZERO).await;
+            let mut yielded = false;
+            core::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+    });
+    pair.sim.run_for(Duration::from_secs(1));
+}

@@ -52,9 +52,9 @@ impl Engine {
         if head.version != VERSION {
             return self.drop_as(Dropped::Version);
         }
-        let wall = self.wall_now(now);
+        let time = self.replay.time(self.wall_now(now), now);
         let Some(mac) = datagram.last_chunk().copied() else { return };
-        let fresh = self.replay.check(head.wall, &mac, wall);
+        let fresh = self.replay.check(head.wall, &mac, time);
         let initiates = matches!(head.kind, HelloKind::InitiateKnown | HelloKind::InitiateUnknown);
         match fresh {
             Ok(()) => {}
@@ -124,7 +124,8 @@ impl Engine {
         let cookie = self.cookies.bake(asked.route.remote, b"hello");
         let mut content = [0u8; 24];
         let mut w = crate::wire::codec::Writer::new(&mut content);
-        w.u64(self.replay.acceptable(self.wall_now(now)).as_millis());
+        let time = self.replay.time(self.wall_now(now), now);
+        w.u64(self.replay.acceptable(time).as_millis());
         w.bytes(&cookie);
         self.stats.retries_sent += 1;
         // Well below the hello, so that nobody is flooded through us.

@@ -14,7 +14,7 @@ use crate::session::Session;
 use crate::{Duration, Instant};
 
 /// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
-const GRANULARITY: Duration = Duration::from_millis(1);
+pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// How often in a row a socket that died is opened again without anything having arrived on it.
 const MAX_DEATHS: u32 = 4;

@@ -20,6 +20,7 @@ mod greet;
 mod handle;
 mod hello;
 mod lifecycle;
+mod load;
 mod reply;
 mod slots;
 mod stats;
@@ -36,6 +37,7 @@ pub use self::handle::{
     AbandonStreamError, ReadStreamError, SendDatagramError, SendMessageFailure, SessionClosed, SessionMut,
     WriteStreamError,
 };
+pub use self::load::EngineLoad;
 use self::slots::{Entry, Slots};
 pub use self::stats::{Dropped, EngineStats};
 use crate::config::{Config, TransportConfig};

@@ -147,6 +147,10 @@ impl Slots {
         })
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> + '_ {
+        self.slots.iter().map(|(_, slot)| slot)
+    }
+
     pub(super) fn indices(&self) -> impl Iterator<Item = u32> + use<> {
         0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
     }

@@ -4,6 +4,11 @@
 //! first our own start) and its MAC is not remembered. A
 //! generation is dropped once the other one has lasted two windows or is full, and then the floor is raised to
 //! the newest wall time it held, so that what is forgotten is also too old.
+//!
+//! A wall clock that was ahead, at our start or when hellos were taken, and then was set right leaves the floor in the
+//! future, where no right time would ever be fresh. So the filter goes by a [time](ReplayFilter::time) of its own that
+//! is never behind what the floor came from: strangers are told it, as they are told the time when their own clock is
+//! wrong.
 
 use std::collections::BTreeSet;
 
@@ -35,6 +40,8 @@ pub struct ReplayFilter {
     /// When `current` began.
     since: Instant,
     floor: UnixTime,
+    /// The filter's own time was at least so much at that instant.
+    line: (UnixTime, Instant),
     capacity: usize,
 }
 
@@ -46,17 +53,26 @@ impl ReplayFilter {
             previous: Generation::default(),
             since: now,
             floor: start,
+            line: (start, now),
             capacity: capacity.max(1),
         }
     }
 
-    /// Whether a hello of that time and MAC would be taken.
+    /// What time it is for the filter: the wall clock's, unless that was set back.
+    pub fn time(&self, wall: UnixTime, now: Instant) -> UnixTime {
+        let (time, at) = self.line;
+        // It goes on, so that whoever was dated a whole window ahead blocks nobody for long; and at half the pace, so that
+        // the right time catches up with it.
+        wall.max(time + now.saturating_since(at) / 2)
+    }
+
+    /// Whether a hello of that time and MAC would be taken, at a [`time`](Self::time) of the filter's.
     ///
     /// # Errors
     ///
     /// [`Stale`]: why not.
-    pub fn check(&self, sent: UnixTime, mac: &[u8; 16], wall: UnixTime) -> Result<(), Stale> {
-        if sent.abs_diff(wall) > WINDOW || sent < self.floor {
+    pub fn check(&self, sent: UnixTime, mac: &[u8; 16], time: UnixTime) -> Result<(), Stale> {
+        if sent.abs_diff(time) > WINDOW || sent < self.floor {
             return Err(Stale::Time);
         }
         match self.knows(mac) {
@@ -76,9 +92,9 @@ impl ReplayFilter {
         self.remember(UnixTime::default(), mac, now);
     }
 
-    /// The wall time that a stranger is to be told: ours, unless even that would be too old.
-    pub fn acceptable(&self, wall: UnixTime) -> UnixTime {
-        wall.max(self.floor)
+    /// The wall time that a stranger is to be told: the filter's, unless even that would be too old.
+    pub fn acceptable(&self, time: UnixTime) -> UnixTime {
+        time.max(self.floor)
     }
 
     /// Takes a hello that [`check`](Self::check) let pass.
@@ -93,6 +109,9 @@ impl ReplayFilter {
             }
             self.since = now;
         }
+        // It passed, so the filter's time was no earlier than that: nobody can hurry it.
+        let least = UnixTime::from_millis(sent.as_millis().saturating_sub(WINDOW.as_secs() * 1000));
+        self.line = (self.time(least, now), now);
         self.current.newest = self.current.newest.max(sent);
         self.current.macs.insert(mac);
     }

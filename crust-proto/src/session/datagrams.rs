@@ -86,6 +86,11 @@ impl Datagrams {
         core::mem::take(&mut self.readable)
     }
 
+    /// How many bytes wait to be sent, and how many to be received.
+    pub(crate) const fn queued(&self) -> (usize, usize) {
+        (self.out.bytes, self.incoming.bytes)
+    }
+
     pub(crate) fn wants_to_send(&self) -> bool {
         !self.out.items.is_empty()
     }

@@ -14,6 +14,7 @@
 
 mod datagrams;
 mod keys;
+mod load;
 mod receive;
 mod transmit;
 
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 use self::datagrams::Datagrams;
 use self::keys::Keys;
+pub use self::load::SessionLoad;
 pub(crate) use self::receive::PacketFate;
 pub(crate) use self::transmit::Polled;
 use crate::config::{MIN_IDLE_TIMEOUT, TransportConfig};

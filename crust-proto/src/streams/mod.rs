@@ -215,6 +215,11 @@ impl Streams {
         self.table.len()
     }
 
+    /// Of those, how many the peer opened. Walks over all streams.
+    pub fn peer_stream_count(&self) -> usize {
+        self.table.iter().filter(|stream| stream.id.side() != self.side).count()
+    }
+
     /// Whether there is something to [`trim`](Streams::trim). O(1).
     pub const fn has_spare_memory(&self) -> bool {
         !self.pool.is_empty()

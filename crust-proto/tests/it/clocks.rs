@@ -24,6 +24,24 @@ fn who_has_dialled_a_peer_whose_clock_is_fast_still_hears_everybody_else() {
 }
 
 #[test]
+fn a_node_started_while_its_clock_was_ahead_is_reached_when_the_clock_is_right() {
+    for skew in [20 * 60_000, 30 * 24 * 3_600_000] {
+        let mut net = Net::new(3);
+        let (a, b) = (net.add(), net.add());
+        net.skew(b, skew);
+        net.restart(b);
+        net.run_for(Duration::from_secs(1));
+        net.skew(b, 0);
+        for _ in 0..3 {
+            let attempt = net.dial_id(a, b);
+            let session = net.finish(a, attempt).unwrap_or_else(|error| panic!("{skew} ms: {error}"));
+            net.session(a, session).close(0, b"");
+            net.run_for(Duration::from_secs(11 * 60));
+        }
+    }
+}
+
+#[test]
 fn a_silent_address_beside_somebody_elses_says_which_is_which() {
     let mut net = Net::new(2);
     let (a, b, c) = (net.add(), net.add(), net.add());

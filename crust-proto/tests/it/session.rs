@@ -1,7 +1,7 @@
 //! A session's life between handshake and end: alive while idle, closed with words, found dead in time.
 
 use bytes::Bytes;
-use crust_proto::{CloseReason, Dir, Duration, Event, Priority, SessionClosed, SessionId};
+use crust_proto::{CloseReason, Dir, Duration, Event, Priority, SessionClosed, SessionId, SessionLoad};
 
 use crate::app::content;
 use crate::net::{Link, Net, Setup, Wire, seeds};
@@ -546,4 +546,38 @@ fn the_figures_of_a_session_are_what_the_network_saw() {
     net.session(a.0, a.1).send_message(Priority::default(), &[1; 100_000], false).expect("room");
     net.settle();
     assert_eq!(stats(&net, a).packets_lost, 1);
+}
+
+#[test]
+fn work_that_was_not_polled_is_told_as_stalled_and_a_node_at_rest_holds_next_to_nothing() {
+    let mut net = Net::new(1);
+    let (a, b) = net.add_two();
+    let (ab, ba) = net.connect(a, b);
+    net.run_for(Duration::from_secs(1));
+    let now = net.now;
+    let rest = net.engine(a).load(now);
+    assert_eq!((rest.sessions, rest.attempts, rest.queued, rest.stalled), (1, 0, 0, None));
+    assert_eq!(rest.most, SessionLoad::default());
+
+    let stream = net.session(a, ab).open(Dir::Uni).expect("open").expect("a stream");
+    net.session(a, ab).write(stream, &[7; 3_000]).expect("written");
+    let load = net.engine(a).load(now);
+    // Nobody has polled what it wants to send.
+    assert_eq!((load.stalled, load.most.unacked, load.most.streams), (Some(ab), 3_000, 1));
+    net.run_for(Duration::from_secs(1));
+    let now = net.now;
+    let (sent, held) = (net.engine(a).load(now), net.engine(b).load(now));
+    assert_eq!((sent.stalled, sent.most.unacked, sent.most.in_flight), (None, 0, 0));
+    assert_eq!((held.stalled, held.most.unread, held.most.peer_streams), (None, 3_000, 1));
+    assert!(sent.timers == 1 && net.engine(a).next_timeout().is_some());
+
+    net.session(a, ab).close(0, b"");
+    net.run_for(Duration::from_secs(10));
+    net.release(a, ab);
+    net.release(b, ba);
+    let now = net.now;
+    for node in [a, b] {
+        let load = net.engine(node).load(now);
+        assert_eq!((load.sessions, load.ended, load.timers, load.queued), (0, 0, 0, 0));
+    }
 }

@@ -28,6 +28,11 @@ impl Timers {
         }
     }
 
+    /// How many are set.
+    pub(crate) fn len(&self) -> usize {
+        self.by_token.len()
+    }
+
     /// The earliest time.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)

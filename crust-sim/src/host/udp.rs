@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{HostId, InterfaceId, NetError, UdpError, UdpId, UdpOptions};
 use crate::packet::Packet;
+use crate::world::load::fullest;
 
 /// ICMP errors that wait for the program; older ones are forgotten first.
 const MOST_ERRORS: usize = 16;
@@ -163,6 +164,12 @@ impl UdpTable {
                 && (!to.ip().is_multicast() || socket.groups.contains(&(to.ip(), on)))
         };
         slots.iter().copied().filter(|slot| self.at(*slot).is_some_and(wanted)).collect()
+    }
+
+    /// How many sockets there are; bytes in the fullest receive queue, and how many it may hold.
+    pub(crate) fn load(&self) -> (usize, (usize, usize)) {
+        let sockets = || self.slots.iter().filter_map(|(_, socket)| socket.as_ref());
+        (sockets().count(), fullest(sockets().map(|socket| (socket.queued, socket.options.queue))))
     }
 
     fn at(&self, slot: u32) -> Option<&UdpSocket> {

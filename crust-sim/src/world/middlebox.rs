@@ -46,6 +46,11 @@ pub trait Middlebox: fmt::Debug + Send {
         None
     }
 
+    /// How many entries its table holds, and how many it may; `None` where it has no table.
+    fn load(&self) -> Option<(usize, usize)> {
+        None
+    }
+
     /// The box lost its power and starts again with an empty table, on these outside addresses
     /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
@@ -86,6 +91,10 @@ impl Middlebox for Nat {
     fn block_udp(&mut self, udp_blocked: bool) {
         self.set_config(NatConfig { udp_blocked, ..*self.config() });
     }
+
+    fn load(&self) -> Option<(usize, usize)> {
+        Some((self.len(), self.config().limits.entries))
+    }
 }
 
 impl Middlebox for Firewall {
@@ -115,5 +124,9 @@ impl Middlebox for Firewall {
 
     fn block_udp(&mut self, udp_blocked: bool) {
         self.set_config(FirewallConfig { udp_blocked, ..*self.config() });
+    }
+
+    fn load(&self) -> Option<(usize, usize)> {
+        Some((self.len(), self.config().limits.entries))
     }
 }

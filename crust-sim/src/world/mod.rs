@@ -68,6 +68,7 @@ use crate::packet::Packet;
 mod build;
 mod change;
 mod forward;
+pub(crate) mod load;
 mod local;
 mod middlebox;
 mod route;
@@ -76,6 +77,7 @@ mod tcp_sockets;
 mod trace;
 
 pub use crate::host::InterfaceId;
+pub use load::{HostLoad, WorldLoad};
 pub use middlebox::{HairpinError, Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
 pub use trace::{Sight, Tap, Tapped};
