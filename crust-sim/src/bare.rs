@@ -1,1 +1,673 @@
-//! Bare engines on hosts of a world, without any async.
+//! Bare engines on hosts of a world, without any async: what a program with an event loop of its own would write,
+//! in virtual time.
+//!
+//! A [`Bare`] is a world and nodes on its hosts. [`Bare::add`] makes a node of a configuration; [`Bare::act`] does with
+//! its engine what an application does; [`Bare::run_for`] and the like let time pass, and with it every node send,
+//! receive and wait as its engine says; [`Bare::poll_event`] and [`Bare::next_event`] say what the nodes'
+//! applications are to hear. Nothing depends on anything but the seed.
+//!
+//! ```
+//! use crust_proto::{Dir, Duration, Event};
+//! use crust_sim::bare::Bare;
+//! use crust_sim::{Internet, Kind, LinkConfig, SiteConfig, World};
+//!
+//! let mut world = World::new(7);
+//! let mut internet = Internet::new(&mut world);
+//! let wire = LinkConfig { loss: 20_000, ..LinkConfig::with_latency(Duration::from_millis(15)) };
+//! let home = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire)).host(&mut world);
+//! let server = internet.host(&mut world, wire);
+//!
+//! let mut bare = Bare::new(world);
+//! let config = bare.config();
+//! let a = bare.add(home, config);
+//! let config = bare.config();
+//! let b = bare.add(server, config);
+//! bare.run_for(Duration::from_millis(1)); // their sockets are open
+//!
+//! let contact = bare.engine(b).unwrap().contact();
+//! bare.act(a, |engine, now| engine.connect_contact(&contact, now)).unwrap();
+//! let until = bare.world().now() + Duration::from_secs(60);
+//! let mut received = Vec::new();
+//! while let Some((node, event)) = bare.next_event(until) {
+//!     match event {
+//!         Event::Attempt { result, .. } => bare.act(node, |engine, now| {
+//!             let mut session = engine.session_mut(result.unwrap(), now).unwrap();
+//!             let stream = session.open(Dir::Uni).unwrap().unwrap();
+//!             session.write(stream, b"hello").unwrap();
+//!             session.finish(stream).unwrap();
+//!         }),
+//!         Event::StreamOpened { session, stream } | Event::Readable { session, stream } => {
+//!             bare.act(node, |engine, now| {
+//!                 let mut buffer = [0; 100];
+//!                 let mut session = engine.session_mut(session, now).unwrap();
+//!                 while let Ok(n @ 1..) = session.read(stream, &mut buffer) {
+//!                     received.extend_from_slice(&buffer[..n]);
+//!                 }
+//!             });
+//!         }
+//!         Event::StreamFinished { .. } => break, // all of it arrived
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(received, b"hello");
+//! ```
+//!
+//! A host that crashes loses its nodes: [`Bare::engine`] has them no more. One that sleeps keeps them, and they go on
+//! when it wakes. A world has one driver: nodes of a [`Sim`](crate::Sim) live in another.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crust_proto::recovery;
+use crust_proto::{
+    Command, Config, Duration, Engine, Event, Input, Instant, InterfaceAddr, Network, SecretKey, Seed,
+    SendFailure, SocketId, Transmit,
+};
+
+use crate::{Ecn, Flow, HostEvent, HostId, NetError, Packet, SendOptions, UdpId, UdpOptions, World, cipher};
+
+/// Room for one transmit: the largest UDP payload over IPv4.
+const SEND_LEN: usize = 65_535 - 20 - 8;
+/// What one send call takes on Linux (`UDP_MAX_SEGMENTS`).
+const MOST_SEGMENTS: usize = 64;
+/// The receive buffer that the adapters for real machines ask for, in bytes.
+const RECEIVE_QUEUE: usize = 4 << 20;
+/// How often an engine is told the wall clock while it has anything to do.
+const WALL_EVERY: Duration = Duration::from_secs(60);
+/// How often fresh entropy is mixed in then.
+const ENTROPY_EVERY: Duration = Duration::from_secs(600);
+/// How many turns a node may take at one instant of its clock. One that is right needs a handful.
+const MOST_TURNS: u32 = 10_000;
+/// Timers of nodes have tokens from here on.
+const FIRST_TOKEN: u64 = 0xba4e << 48;
+
+/// A node of a [`Bare`]. Never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// Counts up from zero.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node {}", self.0)
+    }
+}
+
+/// A world, and bare engines as nodes on its hosts.
+#[derive(Debug)]
+pub struct Bare {
+    world: World,
+    nodes: Vec<Node>,
+    /// Nodes by host.
+    hosts: Vec<Vec<NodeId>>,
+    /// Nodes that have something to do.
+    busy: VecDeque<NodeId>,
+    /// Nodes whose applications may have something to hear.
+    eventful: VecDeque<NodeId>,
+    /// What happened on hosts and is no node's business.
+    aside: VecDeque<(HostId, HostEvent)>,
+    /// Of one transmit.
+    buffer: Box<[u8]>,
+    keys: u64,
+}
+
+impl Bare {
+    /// No nodes yet. What was to happen in the world goes on as nodes are driven.
+    pub fn new(world: World) -> Self {
+        Self {
+            world,
+            nodes: Vec::new(),
+            hosts: Vec::new(),
+            busy: VecDeque::new(),
+            eventful: VecDeque::new(),
+            aside: VecDeque::new(),
+            buffer: vec![0; SEND_LEN].into_boxed_slice(),
+            keys: 0,
+        }
+    }
+
+    /// The world.
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The world, to be changed. Whoever takes events from it takes them from the nodes.
+    pub const fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// A configuration for one node: a fresh key of the world's randomness, the [null cipher](cipher::null), and one
+    /// socket on all IPv4 addresses.
+    pub fn config(&mut self) -> Config {
+        self.keys += 1;
+        let key = SecretKey::from_entropy(self.world.rng("bare key", self.keys).array());
+        let network = Network::new("crust-sim", None).expect("a name of ordinary letters");
+        let mut config = Config::new(key, network, cipher::null());
+        config.listen.push(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        config
+    }
+
+    /// Makes a node on a host. Its sockets are open, or have failed, when the world next runs.
+    ///
+    /// # Panics
+    ///
+    /// On a host that is not up.
+    pub fn add(&mut self, host: HostId, config: Config) -> NodeId {
+        assert_eq!(self.world.power(host), crate::Power::Up, "a node can't start on a host that is not up");
+        // What happened to the host before is not this node's.
+        self.hear();
+        let id = NodeId(self.nodes.len() as u32);
+        self.nodes.push(Node::new(id, host, config, &self.world));
+        if self.hosts.len() <= host.index() {
+            self.hosts.resize_with(host.index() + 1, Vec::new);
+        }
+        self.hosts[host.index()].push(id);
+        self.rouse(id);
+        id
+    }
+
+    /// Whose host a node lives on, or lived.
+    pub fn host(&self, node: NodeId) -> HostId {
+        self.nodes[node.index()].host
+    }
+
+    /// A node's engine, to be asked. `None` after its host crashed.
+    pub fn engine(&self, node: NodeId) -> Option<&Engine> {
+        self.nodes[node.index()].engine.as_ref()
+    }
+
+    /// Does something with a node's engine, at the present time of its host's clock. What comes of it happens when the
+    /// world next runs, before anything else does.
+    ///
+    /// # Panics
+    ///
+    /// Where the node is gone because its host crashed.
+    pub fn act<T>(&mut self, node: NodeId, act: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+        self.hear();
+        let entry = &mut self.nodes[node.index()];
+        let now = self.world.host_now(entry.host);
+        let Some(engine) = &mut entry.engine else {
+            panic!("{node} is gone: its host crashed");
+        };
+        let result = act(engine, now);
+        self.rouse(node);
+        result
+    }
+
+    /// Ends a node as a killed process ends: its sockets close, and nobody is told.
+    pub fn kill(&mut self, node: NodeId) {
+        let entry = &mut self.nodes[node.index()];
+        for socket in entry.sockets.drain(..) {
+            self.world.udp_close(socket.udp);
+        }
+        self.world.cancel_timer(entry.host, token(node));
+        entry.engine = None;
+        let host = entry.host;
+        self.hosts[host.index()].retain(|other| *other != node);
+    }
+
+    /// Whether a node's sockets take nothing more to send. What they refuse is kept as the contract has it, one
+    /// transmit a socket, and leaves when they take more again.
+    pub fn set_full(&mut self, node: NodeId, full: bool) {
+        self.nodes[node.index()].full = full;
+        self.rouse(node);
+    }
+
+    /// What a node's application is to hear next: of each node in its order.
+    pub fn poll_event(&mut self) -> Option<(NodeId, Event)> {
+        self.hear();
+        while let Some(&id) = self.eventful.front() {
+            let node = &mut self.nodes[id.index()];
+            if let Some(event) = node.engine.as_mut().and_then(Engine::poll_event) {
+                return Some((id, event));
+            }
+            node.eventful = false;
+            self.eventful.pop_front();
+        }
+        None
+    }
+
+    /// What happened on hosts and is no node's business: other programs' sockets and timers, crashes and restarts.
+    pub fn poll_host_event(&mut self) -> Option<(HostId, HostEvent)> {
+        self.hear();
+        self.aside.pop_front()
+    }
+
+    /// Lets the nodes act, then the next instant of the world come, with everything that happens in it, and the nodes
+    /// act again. Its time; `None` where nothing will ever happen unless somebody [acts](Self::act).
+    pub fn step(&mut self) -> Option<Instant> {
+        self.settle();
+        self.world.step()?;
+        self.whole_instant();
+        self.settle();
+        Some(self.world.now())
+    }
+
+    /// Lets everything happen up to a time, that time included, and stands at that time then.
+    pub fn run_until(&mut self, until: Instant) {
+        self.settle();
+        while self.world.run_until_event(until) {
+            self.whole_instant();
+            self.settle();
+        }
+    }
+
+    /// As [`Bare::run_until`], so much later than now.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.world.now() + time);
+    }
+
+    /// Runs until a node's application has something to hear, and says what; `None` where a time has come before.
+    pub fn next_event(&mut self, until: Instant) -> Option<(NodeId, Event)> {
+        loop {
+            self.settle();
+            if let Some(event) = self.poll_event() {
+                return Some(event);
+            }
+            if !self.world.run_until_event(until) {
+                return None;
+            }
+            self.whole_instant();
+        }
+    }
+
+    /// What happens at one instant is one batch to whoever reads: programs act after it, which is not late.
+    fn whole_instant(&mut self) {
+        let now = self.world.now();
+        while self.world.next_event_at() == Some(now) {
+            self.world.step();
+        }
+    }
+
+    /// Lets all nodes act until none has anything to do at this instant.
+    fn settle(&mut self) {
+        self.hear();
+        while let Some(id) = self.busy.pop_front() {
+            let node = &mut self.nodes[id.index()];
+            node.busy = false;
+            node.drive(&mut self.world, &mut self.buffer);
+            if !std::mem::replace(&mut node.eventful, true) {
+                self.eventful.push_back(id);
+            }
+        }
+    }
+
+    fn rouse(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        if !std::mem::replace(&mut node.busy, true) {
+            self.busy.push_back(id);
+        }
+        if !std::mem::replace(&mut node.eventful, true) {
+            self.eventful.push_back(id);
+        }
+    }
+
+    /// Tells nodes what happened on their hosts.
+    fn hear(&mut self) {
+        while let Some((host, event)) = self.world.poll_event() {
+            let on_host = self.hosts.get(host.index()).map_or(&[][..], Vec::as_slice);
+            let (nodes, world) = (&mut self.nodes, &mut self.world);
+            match event {
+                HostEvent::UdpReadable(udp) => {
+                    let owner = on_host.iter().find(|id| nodes[id.index()].hears(udp));
+                    match owner.copied() {
+                        Some(id) => self.rouse(id),
+                        None => self.aside.push_back((host, event)),
+                    }
+                }
+                // Systems tell a socket that is not connected nothing of what routers say.
+                HostEvent::UdpError(udp) if on_host.iter().any(|id| nodes[id.index()].owns(udp)) => {
+                    while matches!(world.udp_take_error(udp), Ok(Some(_))) {}
+                }
+                HostEvent::Timer(token) if token >= FIRST_TOKEN => {
+                    let id = NodeId((token - FIRST_TOKEN) as u32);
+                    nodes[id.index()].alarm = None;
+                    self.rouse(id);
+                }
+                HostEvent::AddressesChanged | HostEvent::ClockSet => {
+                    for id in on_host.to_vec() {
+                        self.nodes[id.index()].hear(event, &self.world);
+                        self.rouse(id);
+                    }
+                }
+                HostEvent::Crashed | HostEvent::Suspended | HostEvent::Resumed => {
+                    for id in on_host.to_vec() {
+                        self.nodes[id.index()].hear(event, &self.world);
+                        self.rouse(id);
+                    }
+                    if event == HostEvent::Crashed {
+                        self.hosts.get_mut(host.index()).into_iter().for_each(Vec::clear);
+                    }
+                    self.aside.push_back((host, event));
+                }
+                _ => self.aside.push_back((host, event)),
+            }
+        }
+    }
+}
+
+const fn token(node: NodeId) -> u64 {
+    FIRST_TOKEN + node.0 as u64
+}
+
+/// One engine and what its driver keeps.
+#[derive(Debug)]
+struct Node {
+    id: NodeId,
+    host: HostId,
+    /// `None` when it has ended.
+    engine: Option<Engine>,
+    sockets: Vec<Socket>,
+    /// What the host's timer is set to: no later than the engine wants.
+    alarm: Option<Instant>,
+    /// The host sleeps.
+    asleep: bool,
+    /// Its sockets take nothing.
+    full: bool,
+    busy: bool,
+    eventful: bool,
+    wall_told: Instant,
+    entropy_at: Instant,
+    /// How often randomness was drawn.
+    drawn: u64,
+    patience: Patience,
+}
+
+#[derive(Debug)]
+struct Socket {
+    id: SocketId,
+    udp: UdpId,
+    readable: bool,
+    /// The one transmit that waits for the socket to take more.
+    kept: Option<(Transmit, Vec<u8>)>,
+}
+
+impl Node {
+    fn new(id: NodeId, host: HostId, config: Config, world: &World) -> Self {
+        let now = world.host_now(host);
+        let seed = Seed::new(entropy(world, id, 0));
+        let mut engine = Engine::new(config, seed, now, world.host_wall(host));
+        engine.handle_input(Input::Interfaces(&interfaces(world, host)), now);
+        Self {
+            id,
+            host,
+            engine: Some(engine),
+            sockets: Vec::new(),
+            alarm: None,
+            asleep: false,
+            full: false,
+            busy: false,
+            eventful: false,
+            wall_told: now,
+            entropy_at: now,
+            drawn: 0,
+            patience: Patience::default(),
+        }
+    }
+
+    fn owns(&self, udp: UdpId) -> bool {
+        self.sockets.iter().any(|socket| socket.udp == udp)
+    }
+
+    /// Whether that is a socket of its own, which has something to be read now.
+    fn hears(&mut self, udp: UdpId) -> bool {
+        let socket = self.sockets.iter_mut().find(|socket| socket.udp == udp);
+        socket.map(|socket| socket.readable = true).is_some()
+    }
+
+    /// Something happened to the host.
+    fn hear(&mut self, event: HostEvent, world: &World) {
+        let now = world.host_now(self.host);
+        let Some(engine) = &mut self.engine else { return };
+        match event {
+            HostEvent::Crashed => {
+                self.engine = None;
+                self.sockets.clear();
+                self.alarm = None;
+            }
+            HostEvent::Suspended => self.asleep = true,
+            HostEvent::Resumed | HostEvent::ClockSet => {
+                self.asleep &= event != HostEvent::Resumed;
+                self.wall_told = now;
+                engine.handle_input(Input::Wall(world.host_wall(self.host)), now);
+            }
+            HostEvent::AddressesChanged => {
+                engine.handle_input(Input::Interfaces(&interfaces(world, self.host)), now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does what the engine wants done at this instant, all of it.
+    fn drive(&mut self, world: &mut World, buffer: &mut [u8]) {
+        if self.asleep {
+            return;
+        }
+        let now = world.host_now(self.host);
+        let Some(engine) = &mut self.engine else { return };
+        self.wall_told = look_after(engine, self.wall_told, WALL_EVERY, now, |engine| {
+            engine.handle_input(Input::Wall(world.host_wall(self.host)), now);
+        });
+        self.entropy_at = look_after(engine, self.entropy_at, ENTROPY_EVERY, now, |engine| {
+            self.drawn += 1;
+            engine.handle_input(Input::Entropy(&entropy(world, self.id, self.drawn)), now);
+        });
+        let mut driven = Driven { engine, sockets: &mut self.sockets, host: self.host, now, world };
+        if !self.full {
+            driven.unblock();
+        }
+        loop {
+            let mut moved = driven.obey();
+            moved |= driven.receive();
+            let timeout = driven.engine.poll_timeout().filter(|(at, _)| *at <= now);
+            if timeout.is_some() {
+                driven.engine.handle_input(Input::Timeout, now);
+                moved = true;
+            }
+            moved |= driven.transmit(buffer, self.full);
+            if !moved {
+                break;
+            }
+            let turns = self.patience.turn(now);
+            assert!(
+                turns < MOST_TURNS,
+                "{} on {:?} is stuck at {now:?}: after {turns} turns at one instant it wants yet another{}",
+                self.id,
+                self.host,
+                timeout.map_or(String::new(), |(at, kind)| format!(", a timeout for {at:?} ({kind:?})")),
+            );
+        }
+        // A timer that rings too early is left alone: it costs one idle turn, a new one costs more.
+        if let Some((at, _)) = driven.engine.poll_timeout()
+            && self.alarm.is_none_or(|rings_at| at < rings_at)
+        {
+            self.alarm = Some(at);
+            world.set_timer(self.host, at, token(self.id));
+        }
+    }
+}
+
+/// Does something where enough time has passed since it was done last. When it was done last, then.
+fn look_after(
+    engine: &mut Engine,
+    last: Instant,
+    every: Duration,
+    now: Instant,
+    then: impl FnOnce(&mut Engine),
+) -> Instant {
+    if now.saturating_since(last) < every {
+        return last;
+    }
+    then(engine);
+    now
+}
+
+/// How many turns were taken at one instant.
+#[derive(Debug, Default)]
+struct Patience {
+    at: Instant,
+    turns: u32,
+}
+
+impl Patience {
+    /// One more turn now. How many that makes.
+    fn turn(&mut self, now: Instant) -> u32 {
+        if self.at != now {
+            *self = Self { at: now, turns: 0 };
+        }
+        self.turns += 1;
+        self.turns
+    }
+}
+
+/// A node at an instant, in its world.
+struct Driven<'a> {
+    engine: &'a mut Engine,
+    sockets: &'a mut Vec<Socket>,
+    host: HostId,
+    now: Instant,
+    world: &'a mut World,
+}
+
+impl Driven<'_> {
+    /// Carries out the engine's commands.
+    fn obey(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(command) = self.engine.poll_command() {
+            moved = true;
+            match command {
+                Command::BindUdp { socket, local } => self.bind(socket, local),
+                Command::CloseSocket { socket } => {
+                    let closed = self.sockets.extract_if(.., |known| known.id == socket);
+                    closed.for_each(|known| self.world.udp_close(known.udp));
+                }
+                // Only what this version of the core can ask for is ever asked for.
+                _ => {}
+            }
+        }
+        moved
+    }
+
+    fn bind(&mut self, id: SocketId, local: SocketAddr) {
+        let options = UdpOptions { queue: RECEIVE_QUEUE, ..UdpOptions::default() };
+        let bound = self.world.udp_bind(self.host, local, options);
+        let input = match bound.and_then(|udp| Ok((udp, self.world.udp_local(udp)?))) {
+            Ok((udp, local)) => {
+                self.sockets.push(Socket { id, udp, readable: false, kept: None });
+                Input::SocketOpened { socket: id, local }
+            }
+            Err(error) => Input::SocketFailed { socket: id, error: error.to_string() },
+        };
+        self.engine.handle_input(input, self.now);
+    }
+
+    /// Takes everything that has arrived.
+    fn receive(&mut self) -> bool {
+        let mut moved = false;
+        for at in 0..self.sockets.len() {
+            let Socket { id, udp, readable, .. } = &mut self.sockets[at];
+            if !std::mem::take(readable) {
+                continue;
+            }
+            while let Ok(Some(mut packet)) = self.world.udp_take(*udp) {
+                moved = true;
+                if let Some(input) = arrived(*id, &mut packet) {
+                    self.engine.handle_input(input, self.now);
+                }
+                self.world.recycle(packet);
+            }
+        }
+        moved
+    }
+
+    /// Sends what the engine has.
+    fn transmit(&mut self, buffer: &mut [u8], full: bool) -> bool {
+        let mut moved = false;
+        while let Some(transmit) = self.engine.poll_transmit(self.now, buffer, MOST_SEGMENTS) {
+            moved = true;
+            let data = &buffer[..transmit.len];
+            let socket = self.sockets.iter_mut().find(|socket| socket.id == transmit.socket);
+            let failed = match socket {
+                Some(socket) if full => {
+                    socket.kept = Some((transmit, data.to_vec()));
+                    self.engine.handle_input(Input::Blocked { socket: transmit.socket }, self.now);
+                    continue;
+                }
+                Some(socket) => send(self.world, socket.udp, &transmit, data).err(),
+                None => Some(SendFailure::Other),
+            };
+            self.report(&transmit, failed);
+        }
+        moved
+    }
+
+    /// Sends what full sockets had refused.
+    fn unblock(&mut self) {
+        for at in 0..self.sockets.len() {
+            let Some((transmit, data)) = self.sockets[at].kept.take() else { continue };
+            let failed = send(self.world, self.sockets[at].udp, &transmit, &data).err();
+            self.engine.handle_input(Input::Writable { socket: transmit.socket }, self.now);
+            self.report(&transmit, failed);
+        }
+    }
+
+    fn report(&mut self, transmit: &Transmit, failed: Option<SendFailure>) {
+        if let Some(cause) = failed {
+            let Transmit { socket, to, .. } = *transmit;
+            self.engine.handle_input(Input::SendFailed { socket, to, cause }, self.now);
+        }
+    }
+}
+
+/// A packet that a socket received, as engines are told of it.
+fn arrived(socket: SocketId, packet: &mut Packet) -> Option<Input<'_>> {
+    let ecn = match packet.ecn() {
+        Ecn::NotEct => None,
+        Ecn::Ect0 => Some(recovery::Ecn::Ect0),
+        Ecn::Ect1 => Some(recovery::Ecn::Ect1),
+        Ecn::Ce => Some(recovery::Ecn::Ce),
+    };
+    let Flow { source: from, destination, .. } = packet.flow()?;
+    let (to, data) = (Some(destination.ip()), packet.payload_mut());
+    Some(Input::Datagrams { socket, from, to, ecn, segment: 0, data })
+}
+
+/// Sends the datagrams of one transmit.
+fn send(world: &mut World, udp: UdpId, transmit: &Transmit, data: &[u8]) -> Result<(), SendFailure> {
+    let options = SendOptions {
+        from: transmit.from,
+        ttl: transmit.ttl,
+        ecn: match transmit.ecn {
+            None => Ecn::NotEct,
+            Some(recovery::Ecn::Ect0) => Ecn::Ect0,
+            Some(recovery::Ecn::Ect1) => Ecn::Ect1,
+            Some(recovery::Ecn::Ce) => Ecn::Ce,
+        },
+        dont_fragment: transmit.dont_fragment,
+    };
+    let segment = transmit.segment.unwrap_or(data.len()).max(1);
+    world.udp_send_all(udp, transmit.to, options, data, segment).map_err(|error| match error {
+        NetError::MessageTooLong => SendFailure::TooBig,
+        NetError::NetworkUnreachable | NetError::AddrNotAvailable => SendFailure::Unreachable,
+        NetError::PermissionDenied => SendFailure::Forbidden,
+        _ => SendFailure::Other,
+    })
+}
+
+fn interfaces(world: &World, host: HostId) -> Vec<InterfaceAddr> {
+    world.addresses(host).map(|address| InterfaceAddr { ip: address.ip, prefix: address.len }).collect()
+}
+
+fn entropy(world: &World, node: NodeId, drawn: u64) -> [u8; 32] {
+    world.rng("bare entropy", u64::from(node.0)).fork("draw", drawn).array()
+}
+
+#[cfg(test)]
+#[path = "bare_tests.rs"]
+mod tests;

@@ -86,6 +86,7 @@
 
 pub mod bare;
 pub mod cipher;
+mod digest;
 mod executor;
 pub mod firewall;
 pub mod flow;

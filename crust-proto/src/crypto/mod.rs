@@ -25,7 +25,8 @@ pub mod random;
 use core::fmt;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
+/// What keys are handed over in, for those who write a [`CryptoProvider`] of their own.
+pub use zeroize::Zeroizing;
 
 /// Length of every AEAD tag here, in bytes.
 pub const TAG_LEN: usize = 16;

@@ -55,6 +55,13 @@ impl Packet {
         self.fill_checksum();
     }
 
+    /// What the datagram, segment or message carries, for its receiver to read in place. The packet is none any more
+    /// when that changes.
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        let at = self.header_len();
+        &mut self.bytes[at..]
+    }
+
     fn set_end(&mut self, ip_at: usize, port_at: usize, end: SocketAddr) -> bool {
         match end.ip() {
             IpAddr::V4(ip) if self.is_ipv4() => self.set_ip(ip_at, ip.octets()),

@@ -10,7 +10,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World, trace};
+use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World};
+use crate::digest::digest;
 use crate::host::HostId;
 use crate::link::{Arrival, Freight, Oversize, Passage};
 use crate::packet::{Ecn, IcmpKind, Packet};
@@ -192,7 +193,7 @@ impl World {
             let before = moving.packet.clone();
             match moving.packet.damage(rng) {
                 Some(packet) => {
-                    let payload = trace::digest(packet.payload(), 1);
+                    let payload = digest(packet.payload(), 1);
                     moving = Moving { packet, payload, ruined: false };
                 }
                 None => moving = Moving { packet: before, ruined: true, ..moving },
@@ -204,7 +205,7 @@ impl World {
 
     /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.
     pub fn inject(&mut self, at: InterfaceId, packet: Packet) {
-        let payload = trace::digest(packet.payload(), 0);
+        let payload = digest(packet.payload(), 0);
         let packet = self.put_moving(Moving { packet, payload, ruined: false });
         self.schedule(self.now, Event::Arrive { interface: at, packet });
     }
@@ -259,7 +260,7 @@ impl World {
                 (Some(inner), Some(quoted)) if inner != quoted.flow.source => {
                     moving.packet.set_quoted_source(inner);
                     moving.packet.set_destination(inner);
-                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                    moving.payload = digest(moving.packet.payload(), 0);
                     self.forward(host, at, moving, None)
                 }
                 (Some(_), _) if !own => self.forward(host, at, moving, None),
@@ -381,7 +382,7 @@ impl World {
                 if outer != quoted.flow.destination {
                     moving.packet.set_quoted_destination(outer);
                     moving.packet.set_source(outer);
-                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                    moving.payload = digest(moving.packet.payload(), 0);
                 }
                 true
             }
@@ -431,7 +432,7 @@ impl World {
 
     /// Sends a packet that the host itself made up just now.
     pub(super) fn reply(&mut self, host: HostId, packet: Packet) {
-        let payload = trace::digest(packet.payload(), 0);
+        let payload = digest(packet.payload(), 0);
         self.emit(host, Moving { packet, payload, ruined: false });
     }
 
@@ -446,7 +447,7 @@ impl World {
         let error = reporter
             .and_then(|reporter| Packet::icmp_error(&moving.packet, IcmpKind::HostUnreachable, reporter));
         if let Some(error) = error {
-            let payload = trace::digest(error.payload(), 0);
+            let payload = digest(error.payload(), 0);
             let packet = self.put_moving(Moving { packet: error, payload, ruined: false });
             self.schedule(self.now + NO_NEIGHBOUR_AFTER, Event::Emit { host, packet });
         }

@@ -57,6 +57,7 @@ use std::net::IpAddr;
 use crust_proto::{Duration, Instant, UnixTime};
 
 use crate::Rng;
+use crate::digest::digest;
 use crate::host::clock::Clock;
 use crate::host::tcp::TcpTable;
 use crate::host::timers::Timers;
@@ -276,7 +277,7 @@ impl World {
 
     /// Adds something that happened in a program of the host to the hash, so that programs that differ differ.
     pub fn note(&mut self, host: HostId, what: &[u8]) {
-        self.trace.record(self.now, 255, host.0, trace::digest(what, 0));
+        self.trace.record(self.now, 255, host.0, digest(what, 0));
     }
 
     /// What a host's program must know next: in order, and each once.
@@ -393,7 +394,7 @@ impl World {
     }
 
     /// A packet has ended; its buffer is kept.
-    fn recycle(&mut self, packet: Packet) {
+    pub(crate) fn recycle(&mut self, packet: Packet) {
         if self.buffers.len() < MOST_BUFFERS {
             self.buffers.push(packet.into_bytes());
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use crust_proto::Instant;
 
 use super::InterfaceId;
+use crate::digest::digest;
 use crate::host::HostId;
 use crate::packet::Packet;
 
@@ -116,32 +117,4 @@ impl Trace {
         hasher.update(&self.gathered);
         *hasher.finalize().as_bytes()
     }
-}
-
-/// A fast digest of bytes: two lanes of multiply and fold, as wyhash does it. It tells runs apart that differ by
-/// accident; nobody tries to fool it.
-pub(super) fn digest(bytes: &[u8], seed: u64) -> u64 {
-    const KEYS: [u64; 4] =
-        [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
-    fn fold(a: u64, b: u64) -> u64 {
-        let product = u128::from(a).wrapping_mul(u128::from(b));
-        product as u64 ^ (product >> 64) as u64
-    }
-    let mut lanes = [seed ^ KEYS[0], seed ^ bytes.len() as u64 ^ KEYS[1]];
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    let eat = |lanes: &mut [u64; 2], block: &[u8; 32]| {
-        let (words, _) = block.as_chunks::<8>();
-        let word = |at: usize| u64::from_le_bytes(words[at]);
-        lanes[0] = fold(word(0) ^ KEYS[2], word(1) ^ lanes[0]);
-        lanes[1] = fold(word(2) ^ KEYS[3], word(3) ^ lanes[1]);
-    };
-    for block in blocks {
-        eat(&mut lanes, block);
-    }
-    if !rest.is_empty() {
-        let mut block = [0; 32];
-        block[..rest.len()].copy_from_slice(rest);
-        eat(&mut lanes, &block);
-    }
-    fold(lanes[0] ^ KEYS[0], lanes[1] ^ KEYS[1])
 }
