@@ -80,6 +80,7 @@ impl World {
             up: true,
             addresses: Vec::new(),
             link: Link::new(link, rng),
+            wire: Default::default(),
             cell: 0,
         });
         self.node_mut(host).interfaces.push(id);

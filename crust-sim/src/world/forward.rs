@@ -127,8 +127,7 @@ impl World {
         let now = self.now;
         let interface = &mut self.interfaces[way.interface.0 as usize];
         if interface.loopback {
-            let packet = self.put_moving(moving);
-            return self.schedule(now, Event::Arrive { interface: way.interface, packet });
+            return self.schedule_arrival(way.interface, way.interface, now, moving);
         }
         let Some(segment) = interface.segment.filter(|_| interface.up) else {
             return self.lost(host, way.interface, moving);
@@ -161,9 +160,9 @@ impl World {
                         }
                         if let Some(second) = second {
                             let copy = moving.clone();
-                            self.land(to, second, copy);
+                            self.land(way.interface, to, second, copy);
                         }
-                        return self.land(to, first, moving);
+                        return self.land(way.interface, to, first, moving);
                     }
                     (Next::One(_), None) => return self.lost(host, way.interface, moving),
                     (Next::All, _) => segment.members.clone(),
@@ -172,7 +171,7 @@ impl World {
                     if to != way.interface && self.interface(to).cell == cell {
                         for arrival in [Some(first), second].into_iter().flatten() {
                             let copy = moving.clone();
-                            self.land(to, arrival, copy);
+                            self.land(way.interface, to, arrival, copy);
                         }
                     }
                 }
@@ -182,7 +181,7 @@ impl World {
     }
 
     /// A packet has passed a link and will arrive.
-    fn land(&mut self, to: InterfaceId, arrival: Arrival, mut moving: Moving) {
+    fn land(&mut self, from: InterfaceId, to: InterfaceId, arrival: Arrival, mut moving: Moving) {
         if arrival.marked {
             moving.packet.set_ecn(Ecn::Ce);
         }
@@ -199,8 +198,7 @@ impl World {
                 None => moving = Moving { packet: before, ruined: true, ..moving },
             }
         }
-        let packet = self.put_moving(moving);
-        self.schedule(arrival.at, Event::Arrive { interface: to, packet });
+        self.schedule_arrival(from, to, arrival.at, moving);
     }
 
     /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.

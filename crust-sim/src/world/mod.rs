@@ -50,6 +50,7 @@
 //! were at the same places at the same times.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
@@ -135,6 +136,8 @@ struct Interface {
     addresses: Vec<Prefix>,
     /// What it sends goes through this.
     link: Link,
+    /// What is on its way from here and arrives in the order in which it was sent; the heap knows of the first.
+    wire: VecDeque<OnWire>,
     /// On its segment, members of different cells do not hear each other.
     cell: u32,
 }
@@ -150,7 +153,9 @@ struct Segment {
 /// What comes next at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A packet arrives at an interface.
+    /// The first packet on the wire from an interface arrives.
+    Next { from: InterfaceId },
+    /// A packet that keeps no order arrives at an interface.
     Arrive { interface: InterfaceId, packet: u32 },
     /// A host sends a packet that it has kept back.
     Emit { host: HostId, packet: u32 },
@@ -167,6 +172,15 @@ struct Moving {
     payload: u64,
     /// Its headers don't fit its payload's digest any more; a link has damaged it to nothing.
     ruined: bool,
+}
+
+/// A packet on a wire: when it arrives, which event that is, and where.
+#[derive(Debug)]
+struct OnWire {
+    at: Instant,
+    serial: u64,
+    to: InterfaceId,
+    moving: Moving,
 }
 
 type Action = Box<dyn FnOnce(&mut World) + Send>;
@@ -293,9 +307,27 @@ impl World {
     /// Jumps to the next event and lets it happen. Its time; `None` if there is none.
     pub fn step(&mut self) -> Option<Instant> {
         self.begun = true;
-        let Reverse((at, _, event)) = self.heap.pop()?;
+        let mut first = self.heap.peek_mut()?;
+        let Reverse((at, _, event)) = *first;
         self.now = self.now.max(at);
-        self.happen(event);
+        if let Event::Next { from } = event {
+            let wire = &mut self.interfaces[from.0 as usize].wire;
+            let arrived = wire.pop_front();
+            // The one behind takes its place, which is seldom far from the top.
+            match wire.front() {
+                Some(next) => {
+                    *first = Reverse((next.at, next.serial, event));
+                    drop(first);
+                }
+                None => drop(PeekMut::pop(first)),
+            }
+            if let Some(OnWire { to, moving, .. }) = arrived {
+                self.arrive(to, moving);
+            }
+        } else {
+            PeekMut::pop(first);
+            self.happen(event);
+        }
         Some(self.now)
     }
 
@@ -343,6 +375,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
+            Event::Next { .. } => {}
             Event::Arrive { interface, packet } => {
                 if let Some(moving) = self.take_moving(packet) {
                     self.arrive(interface, moving);
@@ -367,6 +400,21 @@ impl World {
     fn schedule(&mut self, at: Instant, event: Event) {
         self.serial += 1;
         self.heap.push(Reverse((at.max(self.now), self.serial, event)));
+    }
+
+    /// Lets a packet that was sent from an interface arrive at another.
+    fn schedule_arrival(&mut self, from: InterfaceId, to: InterfaceId, at: Instant, moving: Moving) {
+        let wire = &mut self.interfaces[from.0 as usize].wire;
+        if wire.back().is_some_and(|last| at < last.at) {
+            // It overtakes.
+            let packet = self.put_moving(moving);
+            return self.schedule(at, Event::Arrive { interface: to, packet });
+        }
+        self.serial += 1;
+        if wire.is_empty() {
+            self.heap.push(Reverse((at, self.serial, Event::Next { from })));
+        }
+        wire.push_back(OnWire { at, serial: self.serial, to, moving });
     }
 
     fn put_moving(&mut self, moving: Moving) -> u32 {
