@@ -76,6 +76,7 @@ mod route;
 mod sockets;
 mod tcp_sockets;
 mod trace;
+mod way;
 
 pub use crate::host::InterfaceId;
 pub use middlebox::{Inbound, Middlebox, Outbound, Refusal};
@@ -84,6 +85,7 @@ pub use trace::{Sight, Tap, Tapped};
 
 use route::Routes;
 use trace::Trace;
+use way::Remembered;
 
 /// The wall clocks of a new world show 2026-01-01T00:00:00Z.
 pub const WORLD_BEGINS: UnixTime = UnixTime::from_millis(1_767_225_600_000);
@@ -111,6 +113,7 @@ struct Node {
     /// All addresses of all interfaces.
     own: BTreeMap<IpAddr, InterfaceId>,
     routes: Routes,
+    remembered: Remembered,
     forwards: bool,
     /// The interface that middleboxes stand before, and the boxes for IPv4 and IPv6.
     outside: Option<InterfaceId>,
@@ -170,8 +173,18 @@ enum Event {
 struct Moving {
     packet: Packet,
     payload: u64,
-    /// Its headers don't fit its payload's digest any more; a link has damaged it to nothing.
-    ruined: bool,
+    soundness: Soundness,
+}
+
+/// What is known of a packet's checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Soundness {
+    /// They hold: the world computed them itself, and every change on the way carries them along.
+    Sound,
+    /// Whoever receives it must look.
+    Unknown,
+    /// A link has damaged it to what is no packet any more; its headers don't fit its payload's digest.
+    Ruined,
 }
 
 /// A packet on a wire: when it arrives, which event that is, and where.
@@ -199,6 +212,8 @@ pub struct World {
     nodes: Vec<Node>,
     interfaces: Vec<Interface>,
     segments: Vec<Segment>,
+    /// Counts changes of what ways depend on.
+    topology: u64,
     moving: Vec<Option<Moving>>,
     free_moving: Vec<u32>,
     actions: Vec<Option<Action>>,
@@ -239,6 +254,7 @@ impl World {
             nodes: Vec::new(),
             interfaces: Vec::new(),
             segments: Vec::new(),
+            topology: 0,
             moving: Vec::new(),
             free_moving: Vec::new(),
             actions: Vec::new(),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::Instant;
 
-use super::{InterfaceId, Moving, Node, Power, World};
+use super::{InterfaceId, Moving, Node, Power, Soundness, World};
 use crate::digest::digest;
 use crate::host::{HostId, NetError, Received, SendOptions, UdpError, UdpId, UdpOptions};
 use crate::packet::{DEFAULT_TTL, IPV4_HEADER, IPV6_HEADER, MAX_PACKET, Packet, UDP_HEADER, UdpHeader};
@@ -156,11 +156,11 @@ impl World {
         {
             return Err(NetError::AddrNotAvailable);
         }
-        let to_all = self.is_broadcast(host, to.ip());
-        if to_all && !broadcast {
+        let destination = self.destination(host, to.ip(), wanted);
+        if destination.broadcast && !broadcast {
             return Err(NetError::PermissionDenied);
         }
-        let way = self.way(host, to.ip(), wanted).ok_or(NetError::NetworkUnreachable)?;
+        let way = destination.way.ok_or(NetError::NetworkUnreachable)?;
         let from = wanted.or_else(|| self.source_for(way, to.ip())).ok_or(NetError::NetworkUnreachable)?;
         let multicast_ttl = if to.ip().is_multicast() { 1 } else { DEFAULT_TTL };
         let header = UdpHeader {
@@ -186,7 +186,8 @@ impl World {
             let packet =
                 Packet::udp(self.buffer(), &header, payload).map_err(|_| NetError::MessageTooLong)?;
             self.datagrams += 1;
-            self.send_by(host, way, Moving { packet, payload: digest(payload, 0), ruined: false });
+            let payload = digest(payload, 0);
+            self.send_by(host, way, Moving { packet, payload, soundness: Soundness::Sound });
             rest = after;
             if rest.is_empty() {
                 return Ok(());
