@@ -31,7 +31,10 @@ pub(crate) fn wide(bytes: &[u8], seed: u64) -> [u64; 2] {
         lanes[0] = fold(word(&last, 0) ^ KEYS[4], word(&last, 8) ^ lanes[0]);
     }
     let [a, b, c, d] = lanes;
-    [fold(a ^ KEYS[1], b ^ c.rotate_left(32)), fold(c ^ KEYS[2], d ^ a.rotate_left(32) ^ b)]
+    [
+        fold(a ^ d.rotate_left(32) ^ KEYS[1], b ^ c.rotate_left(32)),
+        fold(c ^ b.rotate_left(16) ^ KEYS[2], d ^ a.rotate_left(48)),
+    ]
 }
 
 /// Multiply and fold, as wyhash does it; four lanes, so that no product waits for the one before.
