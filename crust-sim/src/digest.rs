@@ -16,8 +16,7 @@ pub(crate) fn digest(bytes: &[u8], seed: u64) -> u64 {
 
 /// As [`digest`], 128 bits.
 pub(crate) fn wide(bytes: &[u8], seed: u64) -> [u64; 2] {
-    let base = seed ^ (bytes.len() as u64).wrapping_mul(KEYS[4]);
-    let mut lanes = [base ^ KEYS[0], base ^ KEYS[1], base ^ KEYS[2], base ^ KEYS[3]];
+    let mut lanes = begin(bytes, seed);
     let (blocks, rest) = bytes.as_chunks::<64>();
     for block in blocks {
         eat(&mut lanes, block.as_chunks().0);
@@ -25,12 +24,60 @@ pub(crate) fn wide(bytes: &[u8], seed: u64) -> [u64; 2] {
     let (pairs, rest) = rest.as_chunks::<16>();
     eat(&mut lanes, pairs);
     if !rest.is_empty() {
-        let mut last = [0; 16];
-        last[..rest.len()].copy_from_slice(rest);
+        // The last sixteen bytes, some of them once more; or all there are.
+        let last = bytes.last_chunk().copied().unwrap_or_else(|| {
+            let mut last = [0; 16];
+            last[..rest.len()].copy_from_slice(rest);
+            last
+        });
         lanes[3] ^= word(&last, 0).wrapping_mul(KEYS[0]);
         lanes[0] = fold(word(&last, 0) ^ KEYS[4], word(&last, 8) ^ lanes[0]);
     }
-    let [a, b, c, d] = lanes;
+    end(lanes)
+}
+
+/// As [`digest`], for a few dozen bytes, sixteen at least.
+#[inline]
+pub(crate) fn digest_headers(bytes: &[u8], seed: u64) -> u64 {
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let last = if rest.is_empty() { None } else { bytes.last_chunk() };
+    let lane = pairs.iter().chain(last).fold(seed ^ bytes.len() as u64, |lane, pair| {
+        fold(word(pair, 0) ^ KEYS[0], word(pair, 8) ^ lane ^ KEYS[1])
+    });
+    fold(lane ^ KEYS[2], seed ^ KEYS[3])
+}
+
+/// 128 bits that depend on as much as those of [`wide`], at the speed at which bytes can be read: sums of words, and
+/// the same weighed by place. A change of one or two words shows for certain, others by near certainty.
+pub(crate) fn checksum(bytes: &[u8], seed: u64) -> [u64; 2] {
+    let (mut plain, mut weighed) = ([0_u64; 4], [0_u64; 4]);
+    let mut add = |block: &[u8; 32]| {
+        let (words, _) = block.as_chunks::<8>();
+        for ((plain, weighed), word) in plain.iter_mut().zip(&mut weighed).zip(words) {
+            *plain = plain.wrapping_add(u64::from_le_bytes(*word));
+            *weighed = weighed.wrapping_add(*plain);
+        }
+    };
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    blocks.iter().for_each(&mut add);
+    if !rest.is_empty() {
+        let mut last = [0; 32];
+        last[..rest.len()].copy_from_slice(rest);
+        add(&last);
+    }
+    let mut lanes = begin(bytes, seed);
+    for ((lane, plain), weighed) in lanes.iter_mut().zip(plain).zip(weighed) {
+        *lane = fold(plain ^ KEYS[4], weighed ^ *lane);
+    }
+    end(lanes)
+}
+
+fn begin(bytes: &[u8], seed: u64) -> [u64; 4] {
+    let base = seed ^ (bytes.len() as u64).wrapping_mul(KEYS[4]);
+    [base ^ KEYS[0], base ^ KEYS[1], base ^ KEYS[2], base ^ KEYS[3]]
+}
+
+fn end([a, b, c, d]: [u64; 4]) -> [u64; 2] {
     [
         fold(a ^ d.rotate_left(32) ^ KEYS[1], b ^ c.rotate_left(32)),
         fold(c ^ b.rotate_left(16) ^ KEYS[2], d ^ a.rotate_left(48)),
@@ -60,20 +107,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_bit_every_length_and_the_seed_count() {
+    fn every_bit_every_length_and_the_seed_count(least: usize, digest: impl Fn(&[u8], u64) -> Vec<u64>) {
         let mut seen = BTreeSet::new();
         let mut count = 0;
         let mut see = |bytes: &[u8], seed| {
-            count += 2;
-            seen.extend(wide(bytes, seed));
+            let words = digest(bytes, seed);
+            count += words.len();
+            seen.extend(words);
         };
         let zeros = [0; 200];
-        for len in 0..=zeros.len() {
+        for len in least..=zeros.len() {
             see(&zeros[..len], 0);
             see(&zeros[..len], 1);
         }
-        for len in [1, 8, 15, 16, 17, 63, 64, 65, 127, 200] {
+        for len in [1, 8, 15, 16, 17, 28, 63, 64, 65, 127, 200].into_iter().filter(|len| *len >= least) {
             for bit in 0..len * 8 {
                 let mut bytes = vec![0x5a; len];
                 bytes[bit / 8] ^= 1 << (bit % 8);
@@ -81,5 +128,31 @@ mod tests {
             }
         }
         assert_eq!(seen.len(), count, "no two are alike, nor any two halves");
+    }
+
+    #[test]
+    fn every_bit_counts_in_digests() {
+        every_bit_every_length_and_the_seed_count(0, |bytes, seed| wide(bytes, seed).to_vec());
+    }
+
+    #[test]
+    fn every_bit_counts_in_digests_of_headers() {
+        every_bit_every_length_and_the_seed_count(16, |bytes, seed| vec![digest_headers(bytes, seed)]);
+    }
+
+    #[test]
+    fn every_bit_counts_in_checksums() {
+        every_bit_every_length_and_the_seed_count(0, |bytes, seed| checksum(bytes, seed).to_vec());
+    }
+
+    #[test]
+    fn order_counts_in_checksums() {
+        let words = |words: [u64; 16]| words.map(u64::to_le_bytes).concat();
+        let in_order = words(core::array::from_fn(|i| i as u64));
+        for (a, b) in (0..16).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            let mut swapped = core::array::from_fn(|i| i as u64);
+            swapped.swap(a, b);
+            assert_ne!(checksum(&in_order, 0), checksum(&words(swapped), 0), "{a} and {b}");
+        }
     }
 }

@@ -52,6 +52,7 @@ impl Packet {
 
     /// Makes the checksum behind the IP header right again, whatever it was: for tests that forge packets.
     pub fn renew_checksum(&mut self) {
+        self.summed = true;
         self.fill_checksum();
     }
 
@@ -100,6 +101,9 @@ impl Packet {
 
     /// The checksum behind the IP header after something that it covers changed.
     fn update_checksum(&mut self, old: &[u8], new: &[u8]) {
+        if !self.summed {
+            return;
+        }
         let Some(at) = self.checksum_at() else { return };
         let sum = word(&self.bytes, at);
         if self.kind == Kind::Udp && sum == 0 {

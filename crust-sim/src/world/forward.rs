@@ -11,7 +11,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::way::{Next, Way};
-use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, Soundness, World};
+use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World};
 use crate::digest::digest;
 use crate::host::HostId;
 use crate::link::{Arrival, Freight, Oversize, Passage};
@@ -37,9 +37,9 @@ impl World {
     }
 
     /// Sends a packet that a host made, on a way that is known.
-    pub(super) fn send_by(&mut self, host: HostId, way: Way, moving: Moving) {
+    pub(super) fn send_by(&mut self, host: HostId, way: Way, mut moving: Moving) {
         let now = self.now;
-        self.trace.packet(now, host, Some(way.interface), Sight::Sent, &moving.packet, moving.payload);
+        self.trace.packet(now, host, Some(way.interface), Sight::Sent, &mut moving.packet, moving.payload);
         if way.next == Next::All {
             // The host's own sockets hear it too (IP_MULTICAST_LOOP, on by default).
             self.deliver_to_all(host, way.interface, moving.clone());
@@ -108,10 +108,10 @@ impl World {
             let before = moving.packet.clone();
             match moving.packet.damage(rng) {
                 Some(packet) => {
-                    let payload = digest(packet.payload(), 1);
-                    moving = Moving { packet, payload, soundness: Soundness::Unknown };
+                    let payload = digest_foreign(&packet);
+                    moving = Moving { packet, payload, ruined: false };
                 }
-                None => moving = Moving { packet: before, soundness: Soundness::Ruined, ..moving },
+                None => moving = Moving { packet: before, ruined: true, ..moving },
             }
         }
         self.schedule_arrival(from, to, arrival.at, moving);
@@ -119,25 +119,24 @@ impl World {
 
     /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.
     pub fn inject(&mut self, at: InterfaceId, packet: Packet) {
-        let payload = digest(packet.payload(), 0);
-        let packet = self.put_moving(Moving { packet, payload, soundness: Soundness::Unknown });
+        let payload = digest_foreign(&packet);
+        let packet = self.put_moving(Moving { packet, payload, ruined: false });
         self.schedule(self.now, Event::Arrive { interface: at, packet });
     }
 
     /// A packet is at an interface.
-    pub(super) fn arrive(&mut self, at: InterfaceId, moving: Moving) {
+    pub(super) fn arrive(&mut self, at: InterfaceId, mut moving: Moving) {
         let now = self.now;
         let interface = self.interface(at);
         let (host, loopback) = (interface.host, interface.loopback);
         let alive = interface.up && self.node(host).power == Power::Up;
-        let ruined = moving.soundness == Soundness::Ruined;
-        if !alive || ruined {
-            if ruined {
+        if !alive || moving.ruined {
+            if moving.ruined {
                 self.node_mut(host).stats.damaged += 1;
             }
             return self.lost(host, at, moving);
         }
-        self.trace.packet(now, host, Some(at), Sight::Arrived, &moving.packet, moving.payload);
+        self.trace.packet(now, host, Some(at), Sight::Arrived, &mut moving.packet, moving.payload);
         let to = self.destination(host, moving.packet.destination_ip(), None);
         if to.multicast || (!loopback && to.broadcast) {
             return self.deliver_to_all(host, at, moving);
@@ -270,7 +269,7 @@ impl World {
         }
         moving.packet.decrement_ttl();
         self.node_mut(host).stats.forwarded += 1;
-        self.trace.show(now, host, Some(way.interface), Sight::Sent, &moving.packet);
+        self.trace.show(now, host, Some(way.interface), Sight::Sent, &mut moving.packet);
         self.transmit(host, way, moving, was);
     }
 
@@ -346,7 +345,7 @@ impl World {
     /// Sends a packet that the host itself made up just now.
     pub(super) fn reply(&mut self, host: HostId, packet: Packet) {
         let payload = digest(packet.payload(), 0);
-        self.emit(host, Moving { packet, payload, soundness: Soundness::Unknown });
+        self.emit(host, Moving { packet, payload, ruined: false });
     }
 
     /// Nobody on the segment has the address: the sender hears of it when the queries have gone unanswered.
@@ -361,22 +360,27 @@ impl World {
             .and_then(|reporter| Packet::icmp_error(&moving.packet, IcmpKind::HostUnreachable, reporter));
         if let Some(error) = error {
             let payload = digest(error.payload(), 0);
-            let packet = self.put_moving(Moving { packet: error, payload, soundness: Soundness::Unknown });
+            let packet = self.put_moving(Moving { packet: error, payload, ruined: false });
             self.schedule(self.now + NO_NEIGHBOUR_AFTER, Event::Emit { host, packet });
         }
         self.dropped(host, moving);
     }
 
-    fn lost(&mut self, host: HostId, at: InterfaceId, moving: Moving) {
+    fn lost(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
         let now = self.now;
-        self.trace.packet(now, host, Some(at), Sight::Lost, &moving.packet, moving.payload);
+        self.trace.packet(now, host, Some(at), Sight::Lost, &mut moving.packet, moving.payload);
         self.recycle(moving.packet);
     }
 
-    pub(super) fn dropped(&mut self, host: HostId, moving: Moving) {
+    pub(super) fn dropped(&mut self, host: HostId, mut moving: Moving) {
         let now = self.now;
         self.node_mut(host).stats.dropped += 1;
-        self.trace.packet(now, host, None, Sight::Dropped, &moving.packet, moving.payload);
+        self.trace.packet(now, host, None, Sight::Dropped, &mut moving.packet, moving.payload);
         self.recycle(moving.packet);
     }
+}
+
+/// The digest of a packet that the world did not make, whose checksum may be any.
+fn digest_foreign(packet: &Packet) -> u64 {
+    digest(packet.payload(), 1 + u64::from(packet.checksum()))
 }

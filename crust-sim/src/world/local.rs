@@ -1,6 +1,6 @@
 //! Packets that have reached their host: which socket gets them, and what is answered where none does.
 
-use super::{InterfaceId, Moving, Soundness, World};
+use super::{InterfaceId, Moving, World};
 use crate::Protocol;
 use crate::host::{HostEvent, HostId, UdpError};
 use crate::packet::{IcmpKind, Packet, Quoted};
@@ -17,7 +17,7 @@ impl World {
 
     /// A packet to one host is there.
     pub(super) fn deliver(&mut self, host: HostId, moving: Moving) {
-        if !moving.is_sound() {
+        if !moving.packet.checksum_holds() {
             self.node_mut(host).stats.damaged += 1;
             return self.dropped(host, moving);
         }
@@ -45,7 +45,7 @@ impl World {
         let Some(flow) = moving.packet.flow().filter(|flow| flow.protocol == Protocol::Udp) else {
             return self.recycle(moving.packet);
         };
-        if !moving.is_sound() {
+        if !moving.packet.checksum_holds() {
             self.node_mut(host).stats.damaged += 1;
             return self.dropped(host, moving);
         }
@@ -68,7 +68,7 @@ impl World {
             }
             Err(packet) => {
                 self.node_mut(host).stats.udp_overflowed += 1;
-                self.dropped(host, Moving { packet, payload: moving.payload, soundness: moving.soundness });
+                self.dropped(host, Moving { packet, payload: moving.payload, ruined: false });
             }
         }
     }
@@ -85,12 +85,5 @@ impl World {
         if !std::mem::replace(&mut socket.error_told, true) {
             self.tell(host, HostEvent::UdpError(id));
         }
-    }
-}
-
-impl Moving {
-    /// Whether its checksum holds, as a host checks before it believes a packet.
-    fn is_sound(&self) -> bool {
-        self.soundness == Soundness::Sound || self.packet.checksum_holds()
     }
 }

@@ -173,18 +173,8 @@ enum Event {
 struct Moving {
     packet: Packet,
     payload: u64,
-    soundness: Soundness,
-}
-
-/// What is known of a packet's checksums.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Soundness {
-    /// They hold: the world computed them itself, and every change on the way carries them along.
-    Sound,
-    /// Whoever receives it must look.
-    Unknown,
     /// A link has damaged it to what is no packet any more; its headers don't fit its payload's digest.
-    Ruined,
+    ruined: bool,
 }
 
 /// A packet on a wire: when it arrives, which event that is, and where.
@@ -236,7 +226,7 @@ impl fmt::Debug for World {
 }
 
 /// Buffers kept for reuse; what a world holds on its way at once is seldom more.
-const MOST_BUFFERS: usize = 1024;
+const MOST_BUFFERS: usize = 8192;
 /// The room of a fresh buffer: an Ethernet's packet.
 const BUFFER: usize = 1500;
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::Instant;
 
-use super::{InterfaceId, Moving, Node, Power, Soundness, World};
+use super::{InterfaceId, Moving, Node, Power, World};
 use crate::digest::digest;
 use crate::host::{HostId, NetError, Received, SendOptions, UdpError, UdpId, UdpOptions};
 use crate::packet::{DEFAULT_TTL, IPV4_HEADER, IPV6_HEADER, MAX_PACKET, Packet, UDP_HEADER, UdpHeader};
@@ -184,10 +184,10 @@ impl World {
         loop {
             let (payload, after) = rest.split_at(rest.len().min(segment));
             let packet =
-                Packet::udp(self.buffer(), &header, payload).map_err(|_| NetError::MessageTooLong)?;
+                Packet::udp_unsummed(self.buffer(), &header, payload).map_err(|_| NetError::MessageTooLong)?;
             self.datagrams += 1;
             let payload = digest(payload, 0);
-            self.send_by(host, way, Moving { packet, payload, soundness: Soundness::Sound });
+            self.send_by(host, way, Moving { packet, payload, ruined: false });
             rest = after;
             if rest.is_empty() {
                 return Ok(());

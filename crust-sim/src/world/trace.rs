@@ -5,7 +5,7 @@ use std::fmt;
 use crust_proto::Instant;
 
 use super::InterfaceId;
-use crate::digest::digest;
+use crate::digest::digest_headers;
 use crate::host::HostId;
 use crate::packet::Packet;
 
@@ -69,11 +69,11 @@ impl Trace {
     /// Something that happened: when, where, and what in 64 bits.
     pub(super) fn record(&mut self, now: Instant, kind: u8, place: u32, what: u64) {
         self.events += 1;
-        let mut record = [0; 21];
+        let mut record = [0; 24];
         record[0..8].copy_from_slice(&now.as_nanos().to_le_bytes());
-        record[8] = kind;
-        record[9..13].copy_from_slice(&place.to_le_bytes());
-        record[13..21].copy_from_slice(&what.to_le_bytes());
+        record[8..16].copy_from_slice(&what.to_le_bytes());
+        record[16..20].copy_from_slice(&place.to_le_bytes());
+        record[20..24].copy_from_slice(&u32::from(kind).to_le_bytes());
         self.gathered.extend_from_slice(&record);
         if self.gathered.len() >= GATHERED {
             self.hasher.update(&self.gathered[..GATHERED]);
@@ -89,10 +89,10 @@ impl Trace {
         host: HostId,
         interface: Option<InterfaceId>,
         sight: Sight,
-        packet: &Packet,
+        packet: &mut Packet,
         payload: u64,
     ) {
-        let headers = digest(&packet.bytes()[..packet.header_len()], payload);
+        let headers = digest_headers(packet.hashed_headers(), payload);
         self.record(now, sight as u8, interface.map_or(u32::MAX, |interface| interface.0), headers);
         self.show(now, host, interface, sight, packet);
     }
@@ -104,9 +104,10 @@ impl Trace {
         host: HostId,
         interface: Option<InterfaceId>,
         sight: Sight,
-        packet: &Packet,
+        packet: &mut Packet,
     ) {
         if let Some(tap) = &mut self.tap {
+            packet.complete();
             tap(&Tapped { now, host, interface, sight, packet });
         }
     }
