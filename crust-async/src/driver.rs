@@ -236,11 +236,11 @@ impl<P: Platform> Driver<P> {
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         let segments = self.sockets.iter().map(|socket| socket.io.max_gso_segments()).min();
         let mut last = LastSend::None;
-        for _ in 0..TRANSMITS_PER_TURN {
+        for first in (0..TRANSMITS_PER_TURN).map(|nth| nth == 0) {
             let (shared, send_buf) = (&self.shared, &mut self.send_buf);
             let transmit = shared.with(|state, now| {
                 last.report(&mut state.engine, now);
-                if state.engine.poll_timeout().is_some_and(|(when, _)| when <= now) {
+                if first && state.engine.poll_timeout().is_some_and(|(when, _)| when <= now) {
                     state.engine.handle_input(Input::Timeout, now);
                 }
                 let transmit = state.engine.poll_transmit(now, send_buf, segments.unwrap_or(1));

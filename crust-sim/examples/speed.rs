@@ -1,6 +1,6 @@
 //! How many simulated datagrams a second one core moves through two real NATs.
 //!
-//! `cargo run --release -p crust-sim --features aws-lc-rs --example speed [RUNS] [MILLIONS] [NAME]`
+//! `cargo run --release -p crust-sim --features aws-lc-rs --example speed [RUNS] [THOUSANDS] [NAME]`
 //!
 //! Two hosts, each on a LAN behind a port-restricted NAT on an internet: every datagram passes four links, two NATs and
 //! the core's router. Three figures, each the median of some runs, a second of CPU time:
@@ -29,9 +29,9 @@ const SIZE: usize = 1200;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut number = |otherwise| arguments.next().map_or(otherwise, |n| n.parse().expect("a number"));
-    let (runs, millions) = (number(5_u64), number(2));
+    let (runs, thousands) = (number(5_u64), number(2000));
     let only = arguments.next();
-    let count = millions * 1_000_000;
+    let count = thousands * 1000;
     let best = crypto::best();
     let measure = |name: &str, run: &dyn Fn(u64) -> Figures| {
         if only.as_ref().is_none_or(|only| only == name) {
@@ -70,7 +70,8 @@ struct Figures {
 fn sites(seed: u64) -> (World, [HostId; 2]) {
     let mut world = World::new(seed);
     let mut internet = Internet::new(&mut world);
-    let wire = LinkConfig::with_latency(Duration::from_millis(10));
+    let rate = std::env::var("RATE").ok().map(|r| r.parse::<u64>().unwrap() * 1_000_000);
+    let wire = LinkConfig { rate, ..LinkConfig::with_latency(Duration::from_millis(10)) };
     let hosts = PUBLIC
         .map(|_| internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire)).host(&mut world));
     (world, hosts)

@@ -462,17 +462,16 @@ impl Node {
         if !self.full {
             driven.unblock();
         }
-        loop {
+        let next = loop {
             let mut moved = driven.obey();
             moved |= driven.receive();
-            let timeout = driven.engine.poll_timeout().filter(|(at, _)| *at <= now);
-            if timeout.is_some() {
-                driven.engine.handle_input(Input::Timeout, now);
-                moved = true;
-            }
             moved |= driven.transmit(buffer, self.full);
-            if !moved {
-                break;
+            // Only now: timers are dear to those that have just changed.
+            let next = if moved { None } else { driven.engine.poll_timeout() };
+            if next.is_some_and(|(at, _)| at <= now) {
+                driven.engine.handle_input(Input::Timeout, now);
+            } else if !moved {
+                break next;
             }
             let turns = self.patience.turn(now);
             assert!(
@@ -480,11 +479,11 @@ impl Node {
                 "{} on {:?} is stuck at {now:?}: after {turns} turns at one instant it wants yet another{}",
                 self.id,
                 self.host,
-                timeout.map_or(String::new(), |(at, kind)| format!(", a timeout for {at:?} ({kind:?})")),
+                next.map_or(String::new(), |(at, kind)| format!(", for a timer of {at:?} ({kind:?})")),
             );
-        }
+        };
         // A timer that rings too early is left alone: it costs one idle turn, a new one costs more.
-        if let Some((at, _)) = driven.engine.poll_timeout()
+        if let Some((at, _)) = next
             && self.alarm.is_none_or(|rings_at| at < rings_at)
         {
             self.alarm = Some(at);
