@@ -101,7 +101,13 @@ impl<P: Platform> Driver<P> {
             recv_metas: [RecvMeta::default(); BATCH],
             send_buf: vec![0; SEND_LEN].into_boxed_slice(),
             timer: None,
-            upkeep: Upkeep { next: now, told: false, interfaces: Vec::new(), wall: (wall, now), entropy: now },
+            upkeep: Upkeep {
+                next: now,
+                told: false,
+                interfaces: Vec::new(),
+                wall: (wall, now),
+                entropy: now,
+            },
             log,
         };
         driver.look_after(now);

@@ -79,6 +79,8 @@ const WALL_EVERY: Duration = Duration::from_secs(60);
 const ENTROPY_EVERY: Duration = Duration::from_secs(600);
 /// How many turns a node may take at one instant of its clock. One that is right needs a handful.
 const MOST_TURNS: u32 = 10_000;
+/// Host events that wait for somebody to take them; of more the first are forgotten.
+const MOST_ASIDE: usize = 4096;
 /// Timers of nodes have tokens from here on.
 const FIRST_TOKEN: u64 = 0xba4e << 48;
 
@@ -103,7 +105,8 @@ impl fmt::Display for NodeId {
 #[derive(Debug)]
 pub struct Bare {
     world: World,
-    nodes: Vec<Node>,
+    /// By their ids; `None` where one has ended.
+    nodes: Vec<Option<Box<Node>>>,
     /// Nodes by host.
     hosts: Vec<Vec<NodeId>>,
     /// Nodes that have something to do.
@@ -163,7 +166,7 @@ impl Bare {
         // What happened to the host before is not this node's.
         self.hear();
         let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(Node::new(id, host, config, &self.world));
+        self.nodes.push(Some(Box::new(Node::new(id, host, config, &self.world))));
         if self.hosts.len() <= host.index() {
             self.hosts.resize_with(host.index() + 1, Vec::new);
         }
@@ -172,14 +175,14 @@ impl Bare {
         id
     }
 
-    /// Whose host a node lives on, or lived.
-    pub fn host(&self, node: NodeId) -> HostId {
-        self.nodes[node.index()].host
+    /// The host that a node lives on. `None` after that crashed.
+    pub fn host(&self, node: NodeId) -> Option<HostId> {
+        self.nodes.get(node.index())?.as_ref().map(|node| node.host)
     }
 
     /// A node's engine, to be asked. `None` after its host crashed.
     pub fn engine(&self, node: NodeId) -> Option<&Engine> {
-        self.nodes[node.index()].engine.as_ref()
+        self.nodes.get(node.index())?.as_ref().map(|node| &node.engine)
     }
 
     /// Does something with a node's engine, at the present time of its host's clock. What comes of it happens when the
@@ -187,53 +190,53 @@ impl Bare {
     ///
     /// # Panics
     ///
-    /// Where the node is gone because its host crashed.
+    /// Where the node is gone: killed, or its host crashed.
     pub fn act<T>(&mut self, node: NodeId, act: impl FnOnce(&mut Engine, Instant) -> T) -> T {
         self.hear();
-        let entry = &mut self.nodes[node.index()];
-        let now = self.world.host_now(entry.host);
-        let Some(engine) = &mut entry.engine else {
-            panic!("{node} is gone: its host crashed");
+        let Some(entry) = self.nodes.get_mut(node.index()).and_then(Option::as_mut) else {
+            panic!("{node} is gone: it was killed, or its host crashed");
         };
-        let result = act(engine, now);
+        let result = act(&mut entry.engine, self.world.host_now(entry.host));
         self.rouse(node);
         result
     }
 
     /// Ends a node as a killed process ends: its sockets close, and nobody is told.
     pub fn kill(&mut self, node: NodeId) {
-        let entry = &mut self.nodes[node.index()];
-        for socket in entry.sockets.drain(..) {
+        let Some(ended) = self.nodes.get_mut(node.index()).and_then(Option::take) else { return };
+        for socket in &ended.sockets {
             self.world.udp_close(socket.udp);
         }
-        self.world.cancel_timer(entry.host, token(node));
-        entry.engine = None;
-        let host = entry.host;
-        self.hosts[host.index()].retain(|other| *other != node);
+        self.world.cancel_timer(ended.host, token(node));
+        self.hosts[ended.host.index()].retain(|other| *other != node);
     }
 
     /// Whether a node's sockets take nothing more to send. What they refuse is kept as the contract has it, one
-    /// transmit a socket, and leaves when they take more again.
+    /// transmit a socket, and leaves when they take more again. Nothing where the node is gone.
     pub fn set_full(&mut self, node: NodeId, full: bool) {
-        self.nodes[node.index()].full = full;
-        self.rouse(node);
+        if let Some(entry) = self.nodes.get_mut(node.index()).and_then(Option::as_mut) {
+            entry.full = full;
+            self.rouse(node);
+        }
     }
 
     /// What a node's application is to hear next: of each node in its order.
     pub fn poll_event(&mut self) -> Option<(NodeId, Event)> {
         self.hear();
         while let Some(&id) = self.eventful.front() {
-            let node = &mut self.nodes[id.index()];
-            if let Some(event) = node.engine.as_mut().and_then(Engine::poll_event) {
-                return Some((id, event));
+            if let Some(node) = &mut self.nodes[id.index()] {
+                if let Some(event) = node.engine.poll_event() {
+                    return Some((id, event));
+                }
+                node.eventful = false;
             }
-            node.eventful = false;
             self.eventful.pop_front();
         }
         None
     }
 
-    /// What happened on hosts and is no node's business: other programs' sockets and timers, crashes and restarts.
+    /// What happened on hosts and is no node's business: other programs' sockets and timers, crashes, sleep,
+    /// new addresses. Of those that nobody takes the last 4,096 are kept.
     pub fn poll_host_event(&mut self) -> Option<(HostId, HostEvent)> {
         self.hear();
         self.aside.pop_front()
@@ -289,7 +292,7 @@ impl Bare {
     fn settle(&mut self) {
         self.hear();
         while let Some(id) = self.busy.pop_front() {
-            let node = &mut self.nodes[id.index()];
+            let Some(node) = &mut self.nodes[id.index()] else { continue };
             node.busy = false;
             node.drive(&mut self.world, &mut self.buffer);
             if !std::mem::replace(&mut node.eventful, true) {
@@ -298,8 +301,9 @@ impl Bare {
         }
     }
 
+    /// A node has something to do, and its application perhaps something to hear.
     fn rouse(&mut self, id: NodeId) {
-        let node = &mut self.nodes[id.index()];
+        let Some(node) = self.nodes.get_mut(id.index()).and_then(Option::as_mut) else { return };
         if !std::mem::replace(&mut node.busy, true) {
             self.busy.push_back(id);
         }
@@ -311,44 +315,60 @@ impl Bare {
     /// Tells nodes what happened on their hosts.
     fn hear(&mut self) {
         while let Some((host, event)) = self.world.poll_event() {
-            let on_host = self.hosts.get(host.index()).map_or(&[][..], Vec::as_slice);
-            let (nodes, world) = (&mut self.nodes, &mut self.world);
             match event {
                 HostEvent::UdpReadable(udp) => {
-                    let owner = on_host.iter().find(|id| nodes[id.index()].hears(udp));
-                    match owner.copied() {
+                    let owner = self.on(host).find_map(|node| node.hears(udp).then_some(node.id));
+                    match owner {
                         Some(id) => self.rouse(id),
-                        None => self.aside.push_back((host, event)),
+                        None => self.put_aside(host, event),
                     }
                 }
                 // Systems tell a socket that is not connected nothing of what routers say.
-                HostEvent::UdpError(udp) if on_host.iter().any(|id| nodes[id.index()].owns(udp)) => {
-                    while matches!(world.udp_take_error(udp), Ok(Some(_))) {}
+                HostEvent::UdpError(udp) if self.on(host).any(|node| node.owns(udp)) => {
+                    while matches!(self.world.udp_take_error(udp), Ok(Some(_))) {}
                 }
                 HostEvent::Timer(token) if token >= FIRST_TOKEN => {
                     let id = NodeId((token - FIRST_TOKEN) as u32);
-                    nodes[id.index()].alarm = None;
+                    self.on(host).filter(|node| node.id == id).for_each(|node| node.alarm = None);
                     self.rouse(id);
                 }
-                HostEvent::AddressesChanged | HostEvent::ClockSet => {
-                    for id in on_host.to_vec() {
-                        self.nodes[id.index()].hear(event, &self.world);
+                HostEvent::Crashed => {
+                    let ended = self.hosts.get_mut(host.index()).map(std::mem::take);
+                    ended.into_iter().flatten().for_each(|id| self.nodes[id.index()] = None);
+                    self.put_aside(host, event);
+                }
+                HostEvent::AddressesChanged
+                | HostEvent::ClockSet
+                | HostEvent::Suspended
+                | HostEvent::Resumed => {
+                    for id in self.hosts.get(host.index()).cloned().unwrap_or_default() {
+                        if let Some(node) = &mut self.nodes[id.index()] {
+                            node.hear(event, &self.world);
+                        }
                         self.rouse(id);
                     }
+                    self.put_aside(host, event);
                 }
-                HostEvent::Crashed | HostEvent::Suspended | HostEvent::Resumed => {
-                    for id in on_host.to_vec() {
-                        self.nodes[id.index()].hear(event, &self.world);
-                        self.rouse(id);
-                    }
-                    if event == HostEvent::Crashed {
-                        self.hosts.get_mut(host.index()).into_iter().for_each(Vec::clear);
-                    }
-                    self.aside.push_back((host, event));
-                }
-                _ => self.aside.push_back((host, event)),
+                _ => self.put_aside(host, event),
             }
         }
+    }
+
+    fn put_aside(&mut self, host: HostId, event: HostEvent) {
+        if self.aside.len() == MOST_ASIDE {
+            self.aside.pop_front();
+        }
+        self.aside.push_back((host, event));
+    }
+
+    /// The nodes on a host.
+    fn on(&mut self, host: HostId) -> impl Iterator<Item = &mut Node> {
+        let Self { nodes, hosts, .. } = self;
+        // Few nodes share a host.
+        let ids = hosts.get(host.index()).map_or(&[][..], Vec::as_slice);
+        let (first, last) =
+            (ids.first().map_or(0, |id| id.index()), ids.last().map_or(0, |id| id.index() + 1));
+        nodes[first..last].iter_mut().flatten().map(|node| &mut **node).filter(move |node| node.host == host)
     }
 }
 
@@ -361,8 +381,7 @@ const fn token(node: NodeId) -> u64 {
 struct Node {
     id: NodeId,
     host: HostId,
-    /// `None` when it has ended.
-    engine: Option<Engine>,
+    engine: Engine,
     sockets: Vec<Socket>,
     /// What the host's timer is set to: no later than the engine wants.
     alarm: Option<Instant>,
@@ -397,7 +416,7 @@ impl Node {
         Self {
             id,
             host,
-            engine: Some(engine),
+            engine,
             sockets: Vec::new(),
             alarm: None,
             asleep: false,
@@ -424,13 +443,8 @@ impl Node {
     /// Something happened to the host.
     fn hear(&mut self, event: HostEvent, world: &World) {
         let now = world.host_now(self.host);
-        let Some(engine) = &mut self.engine else { return };
+        let engine = &mut self.engine;
         match event {
-            HostEvent::Crashed => {
-                self.engine = None;
-                self.sockets.clear();
-                self.alarm = None;
-            }
             HostEvent::Suspended => self.asleep = true,
             HostEvent::Resumed | HostEvent::ClockSet => {
                 self.asleep &= event != HostEvent::Resumed;
@@ -450,7 +464,7 @@ impl Node {
             return;
         }
         let now = world.host_now(self.host);
-        let Some(engine) = &mut self.engine else { return };
+        let engine = &mut self.engine;
         self.wall_told = look_after(engine, self.wall_told, WALL_EVERY, now, |engine| {
             engine.handle_input(Input::Wall(world.host_wall(self.host)), now);
         });

@@ -93,6 +93,19 @@ impl Executor {
         self.tasks.len()
     }
 
+    /// How many tasks there are, and everything that is kept for them.
+    pub(crate) fn size(&self) -> usize {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken: usize = self.suspended.values().map(|woken| 1 + woken.len()).sum();
+        self.tasks.len()
+            + ready.order.len()
+            + self.sleepers.len()
+            + self.readers.len()
+            + self.watchers.len()
+            + self.changes.len()
+            + woken
+    }
+
     /// A number that nothing else has.
     pub(crate) fn name(&mut self) -> u64 {
         self.names += 1;
@@ -183,7 +196,8 @@ impl Executor {
     /// A host's addresses or clocks have changed. Who waits for that.
     pub(crate) fn changed(&mut self, host: HostId) -> Vec<Waker> {
         *self.changes.entry(host).or_default() += 1;
-        let names: Vec<_> = self.watchers.range((host, 0)..=(host, u64::MAX)).map(|(name, _)| *name).collect();
+        let names: Vec<_> =
+            self.watchers.range((host, 0)..=(host, u64::MAX)).map(|(name, _)| *name).collect();
         names.into_iter().filter_map(|name| self.watchers.remove(&name)).collect()
     }
 

@@ -137,6 +137,11 @@ impl Sim {
         self.world().now()
     }
 
+    /// How many tasks, sleepers and readers there are of all programs; [`World::size`] has the rest.
+    pub fn size(&self) -> usize {
+        self.executor().size()
+    }
+
     /// Runs `body` to its end, and whatever else can run until then.
     ///
     /// # Panics

@@ -1,5 +1,7 @@
 //! From a session's first packet to its slot's next use: announcing, waking, timing, ending.
 
+use std::net::IpAddr;
+
 use super::attempt::Purpose;
 use super::slots::{Entry, Slot, slot_of};
 use super::{Dropped, Engine, Timer};
@@ -201,6 +203,21 @@ impl Engine {
             entry.waiting = false;
             self.enqueue(slot);
             self.after(slot, now);
+        }
+    }
+
+    /// Leaves it to the system where sessions send from, whose address this machine has no more: nothing would ever
+    /// leave from there again.
+    pub(super) fn leave_lost_addresses(&mut self, now: Instant) {
+        for slot in self.slots.indices() {
+            let Self { slots, interfaces, .. } = self;
+            let Some(entry) = slots.entry_mut(slot) else { continue };
+            let lost =
+                |ip: IpAddr| !ip.is_loopback() && interfaces.iter().all(|interface| interface.ip != ip);
+            if entry.session.forget_addresses(lost) {
+                self.enqueue(slot);
+                self.after(slot, now);
+            }
         }
     }
 

@@ -349,7 +349,10 @@ impl Engine {
                 }
             }
             Input::SendFailed { socket, to, cause } => self.on_send_failed(socket, unmapped(to), cause),
-            Input::Interfaces(interfaces) => self.interfaces = interfaces.to_vec(),
+            Input::Interfaces(interfaces) => {
+                self.interfaces = interfaces.to_vec();
+                self.leave_lost_addresses(now);
+            }
             Input::Timeout => self.on_timeout(now),
             Input::Wall(wall) => self.wall = (wall, now),
             Input::Entropy(entropy) => self.random.mix(entropy),

@@ -184,6 +184,13 @@ impl Path {
         self.responses.retain(|(_, route)| route.socket != lost);
     }
 
+    /// Some local addresses are the machine's no more. Whether this path used one; then the peer hears from another.
+    pub(crate) fn forget_address(&mut self, lost: impl Fn(IpAddr) -> bool) -> bool {
+        let gone = self.route.local.take_if(|local| lost(*local)).is_some();
+        self.ping |= gone;
+        gone
+    }
+
     /// A socket is gone, and `other` takes its place.
     pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
         self.forget_socket(lost);

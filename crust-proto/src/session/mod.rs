@@ -18,7 +18,7 @@ mod receive;
 mod transmit;
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -374,6 +374,11 @@ impl Session {
     /// Whether it is over and the application has heard so.
     pub(crate) const fn is_told(&self) -> bool {
         self.close_reason.is_some() && !self.closed_event
+    }
+
+    /// Some local addresses are the machine's no more. Whether it sent from one.
+    pub(crate) fn forget_addresses(&mut self, lost: impl Fn(IpAddr) -> bool) -> bool {
+        self.paths.iter_mut().fold(false, |any, path| path.forget_address(&lost) | any)
     }
 
     /// A socket is gone: nothing goes to the side over it any more.

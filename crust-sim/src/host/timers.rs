@@ -44,6 +44,10 @@ impl Timers {
         Some(token)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.by_time.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.by_token.clear();
         self.by_time.clear();

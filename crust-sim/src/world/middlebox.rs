@@ -38,6 +38,11 @@ pub trait Middlebox: fmt::Debug + Send {
     /// The box lost its power and starts again with an empty table, on these outside addresses
     /// of its IP version.
     fn reboot(&mut self, outside: &[IpAddr]);
+
+    /// How many entries its table has, for [`World::size`](crate::World::size).
+    fn entries(&self) -> usize {
+        0
+    }
 }
 
 impl Middlebox for Nat {
@@ -59,6 +64,10 @@ impl Middlebox for Nat {
 
     fn reboot(&mut self, outside: &[IpAddr]) {
         Self::reboot(self, outside.to_vec());
+    }
+
+    fn entries(&self) -> usize {
+        self.len()
     }
 }
 

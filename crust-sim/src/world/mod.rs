@@ -73,6 +73,7 @@ mod forward;
 mod local;
 mod middlebox;
 mod route;
+mod size;
 mod sockets;
 mod tcp_sockets;
 mod trace;
@@ -81,6 +82,7 @@ mod way;
 pub use crate::host::InterfaceId;
 pub use middlebox::{Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
+pub use size::WorldSize;
 pub use trace::{Sight, Tap, Tapped};
 
 use route::Routes;

@@ -183,8 +183,8 @@ impl World {
         let mut rest = data;
         loop {
             let (payload, after) = rest.split_at(rest.len().min(segment));
-            let packet =
-                Packet::udp_unsummed(self.buffer(), &header, payload).map_err(|_| NetError::MessageTooLong)?;
+            let packet = Packet::udp_unsummed(self.buffer(), &header, payload)
+                .map_err(|_| NetError::MessageTooLong)?;
             self.datagrams += 1;
             let payload = digest(payload, 0);
             self.send_by(host, way, Moving { packet, payload, ruined: false });
