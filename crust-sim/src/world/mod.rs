@@ -449,10 +449,12 @@ impl World {
         self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
-    /// A packet has ended; its buffer is kept.
+    /// A packet has ended; its buffer is kept if it was one of these, so that there are never more than were once in
+    /// use together.
     pub(crate) fn recycle(&mut self, packet: Packet) {
-        if self.buffers.len() < MOST_BUFFERS {
-            self.buffers.push(packet.into_bytes());
+        let buffer = packet.into_bytes();
+        if (BUFFER..=2 * BUFFER).contains(&buffer.capacity()) && self.buffers.len() < MOST_BUFFERS {
+            self.buffers.push(buffer);
         }
     }
 
