@@ -269,14 +269,17 @@ impl Bare {
     /// Runs until a node's application has something to hear, and says what; `None` where a time has come before.
     pub fn next_event(&mut self, until: Instant) -> Option<(NodeId, Event)> {
         loop {
-            self.settle();
+            // Applications first, all of them: what they have to say goes out together.
             if let Some(event) = self.poll_event() {
                 return Some(event);
             }
-            if !self.world.run_until_event(until) {
+            if !self.busy.is_empty() {
+                self.settle();
+            } else if self.world.run_until_event(until) {
+                self.whole_instant();
+            } else {
                 return None;
             }
-            self.whole_instant();
         }
     }
 
@@ -476,15 +479,17 @@ impl Node {
         if !self.full {
             driven.unblock();
         }
+        driven.receive();
         let next = loop {
-            let mut moved = driven.obey();
-            moved |= driven.receive();
-            moved |= driven.transmit(buffer, self.full);
+            driven.obey();
+            let mut moved = driven.transmit(buffer, self.full) | driven.obey();
             // Only now: timers are dear to those that have just changed.
-            let next = if moved { None } else { driven.engine.poll_timeout() };
+            let next = driven.engine.poll_timeout();
             if next.is_some_and(|(at, _)| at <= now) {
                 driven.engine.handle_input(Input::Timeout, now);
-            } else if !moved {
+                moved = true;
+            }
+            if !moved {
                 break next;
             }
             let turns = self.patience.turn(now);
@@ -580,30 +585,26 @@ impl Driven<'_> {
         self.engine.handle_input(input, self.now);
     }
 
-    /// Takes everything that has arrived.
-    fn receive(&mut self) -> bool {
-        let mut moved = false;
+    /// Takes everything that has arrived. What is sent now arrives later, if only by one event.
+    fn receive(&mut self) {
         for at in 0..self.sockets.len() {
             let Socket { id, udp, readable, .. } = &mut self.sockets[at];
             if !std::mem::take(readable) {
                 continue;
             }
             while let Ok(Some(mut packet)) = self.world.udp_take(*udp) {
-                moved = true;
                 if let Some(input) = arrived(*id, &mut packet) {
                     self.engine.handle_input(input, self.now);
                 }
                 self.world.recycle(packet);
             }
         }
-        moved
     }
 
-    /// Sends what the engine has.
+    /// Sends what the engine has, until it has no more. Whether it heard of a failure, after which it may.
     fn transmit(&mut self, buffer: &mut [u8], full: bool) -> bool {
-        let mut moved = false;
+        let mut any_failed = false;
         while let Some(transmit) = self.engine.poll_transmit(self.now, buffer, MOST_SEGMENTS) {
-            moved = true;
             let data = &buffer[..transmit.len];
             let socket = self.sockets.iter_mut().find(|socket| socket.id == transmit.socket);
             let failed = match socket {
@@ -615,9 +616,10 @@ impl Driven<'_> {
                 Some(socket) => send(self.world, socket.udp, &transmit, data).err(),
                 None => Some(SendFailure::Other),
             };
+            any_failed |= failed.is_some();
             self.report(&transmit, failed);
         }
-        moved
+        any_failed
     }
 
     /// Sends what full sockets had refused.

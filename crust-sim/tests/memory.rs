@@ -28,7 +28,10 @@ fn holds_no_more(spans: usize, mut span: impl FnMut() -> (usize, String)) {
     let (first, what) = span();
     for nth in 1..spans {
         let (later, then) = span();
-        assert!(later <= first + UNDER_WAY, "{later} in span {nth}, {first} in the first: {then} after {what}");
+        assert!(
+            later <= first + UNDER_WAY,
+            "{later} in span {nth}, {first} in the first: {then} after {what}"
+        );
     }
 }
 
