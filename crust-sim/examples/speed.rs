@@ -70,8 +70,7 @@ struct Figures {
 fn sites(seed: u64) -> (World, [HostId; 2]) {
     let mut world = World::new(seed);
     let mut internet = Internet::new(&mut world);
-    let rate = std::env::var("RATE").ok().map(|r| r.parse::<u64>().unwrap() * 1_000_000);
-    let wire = LinkConfig { rate, ..LinkConfig::with_latency(Duration::from_millis(10)) };
+    let wire = LinkConfig::with_latency(Duration::from_millis(10));
     let hosts = PUBLIC
         .map(|_| internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire)).host(&mut world));
     (world, hosts)

@@ -52,6 +52,9 @@
 //! assert_eq!(received, b"hello");
 //! ```
 //!
+//! Timers ring at whole milliseconds of a host's clock, as those of systems do, and what arrives at one instant is read
+//! together, as by one system call.
+//!
 //! A host that crashes loses its nodes: [`Bare::engine`] has them no more. One that sleeps keeps them, and they go on
 //! when it wakes. A world has one driver: nodes of a [`Sim`](crate::Sim) live in another.
 
@@ -77,6 +80,9 @@ const RECEIVE_QUEUE: usize = 4 << 20;
 const WALL_EVERY: Duration = Duration::from_secs(60);
 /// How often fresh entropy is mixed in then.
 const ENTROPY_EVERY: Duration = Duration::from_secs(600);
+/// Timers ring at the next of these: what the timers of systems and runtimes are good for (tokio's, for one). An engine
+/// makes up for it, and sends what has become due meanwhile together.
+const TIMER_GRANULARITY: Duration = Duration::from_millis(1);
 /// How many turns a node may take at one instant of its clock. One that is right needs a handful.
 const MOST_TURNS: u32 = 10_000;
 /// Host events that wait for somebody to take them; of more the first are forgotten.
@@ -502,13 +508,18 @@ impl Node {
             );
         };
         // A timer that rings too early is left alone: it costs one idle turn, a new one costs more.
-        if let Some((at, _)) = next
+        if let Some(at) = next.map(|(at, _)| rounded_up(at))
             && self.alarm.is_none_or(|rings_at| at < rings_at)
         {
             self.alarm = Some(at);
             world.set_timer(self.host, at, token(self.id));
         }
     }
+}
+
+fn rounded_up(at: Instant) -> Instant {
+    let granularity = TIMER_GRANULARITY.as_nanos() as u64;
+    Instant::from_nanos(at.as_nanos().div_ceil(granularity).saturating_mul(granularity))
 }
 
 /// Does something where enough time has passed since it was done last. When it was done last, then.
