@@ -180,7 +180,7 @@ fn open(engine: &mut Engine, session: SessionId, now: Instant) -> Option<StreamI
 }
 
 fn write(bare: &mut Bare, node: NodeId, session: SessionId, stream: StreamId) {
-    const DATA: [u8; 1 << 16] = [7; 1 << 16];
+    static DATA: [u8; 1 << 16] = [7; 1 << 16];
     bare.act(node, |engine, now| {
         let Some(mut session) = engine.session_mut(session, now) else { return };
         while let Ok(1..) = session.write(stream, &DATA) {}
