@@ -830,6 +830,25 @@ fn a_tap_sees_each_packet_at_each_place() {
 }
 
 #[test]
+fn whoever_looks_sees_checksums_that_hold_however_late_and_changed_on_the_way() {
+    let Line { mut world, a, b, .. } = natted(1, 2, |_| {});
+    let one = bind(&mut world, a, "0.0.0.0:5");
+    bind(&mut world, b, "0.0.0.0:7");
+    world.udp_send(one, at(B4), SEND, b"looked at on its way").unwrap();
+    world.step();
+    let seen = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&seen);
+    world.set_tap(Some(Box::new(move |tapped| {
+        let packet = Packet::parse(tapped.packet.bytes().to_vec()).unwrap();
+        assert!(packet.checksum_holds() && packet.checksum() != 0, "{packet:?}");
+        *count.lock().unwrap() += 1;
+    })));
+    world.udp_send(one, at(B4), SEND, b"looked at from the start").unwrap();
+    world.run_for(millis(100));
+    assert!(*seen.lock().unwrap() > 6);
+}
+
+#[test]
 fn a_tap_changes_nothing() {
     let run = |tapped: bool| {
         let Line { mut world, a, .. } = line(1, 2);
