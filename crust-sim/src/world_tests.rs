@@ -830,6 +830,47 @@ fn a_tap_sees_each_packet_at_each_place() {
 }
 
 #[test]
+fn a_host_forgets_the_ways_that_it_knew_when_anything_changes() {
+    let mut world = World::new(1);
+    let (a, b) = (world.add_host(), world.add_host());
+    let wires = [0, 1].map(|_| world.connect(a, b, LinkConfig::default()));
+    for (nth, (at_a, at_b)) in wires.into_iter().enumerate() {
+        world.add_address(at_a, IpAddr::from([10, 0, nth as u8, 1]), 24);
+        world.add_address(at_b, IpAddr::from([10, 0, nth as u8, 2]), 24);
+    }
+    let far = Prefix::new(IpAddr::from([10, 9, 9, 9]), 32);
+    world.add_address(wires[0].1, far.ip, 32);
+    for (nth, (at_a, _)) in wires.into_iter().enumerate() {
+        let via = IpAddr::from([10, 0, nth as u8, 2]);
+        world.add_route(a, far, at_a, Some(via), nth as u32);
+    }
+    let from = bind(&mut world, a, "0.0.0.0:5");
+    let to = bind(&mut world, b, "0.0.0.0:7");
+    let comes_from = |world: &mut World| {
+        let sent = world.udp_send(from, SocketAddr::new(far.ip, 7), SEND, b"x");
+        world.run_for(millis(10));
+        sent.ok().and_then(|()| recv(world, to)).map(|(received, _)| received.from.ip())
+    };
+    let [first, second] = [0, 1].map(|nth| Some(IpAddr::from([10, 0, nth, 1])));
+    assert_eq!(comes_from(&mut world), first);
+    world.set_interface_up(wires[0].0, false);
+    assert_eq!(comes_from(&mut world), second);
+    world.set_interface_up(wires[0].0, true);
+    assert_eq!(comes_from(&mut world), first);
+    world.remove_route(a, far);
+    assert_eq!(comes_from(&mut world), None);
+    world.add_route(a, far, wires[1].0, Some(IpAddr::from([10, 0, 1, 2])), 0);
+    assert_eq!(comes_from(&mut world), second);
+    world.remove_address(wires[0].1, far.ip);
+    assert_eq!(comes_from(&mut world), None);
+    world.add_address(wires[0].1, far.ip, 32);
+    assert_eq!(comes_from(&mut world), second);
+    let elsewhere = world.add_segment();
+    world.replug(wires[1].1, Some(elsewhere));
+    assert_eq!(comes_from(&mut world), None);
+}
+
+#[test]
 fn whoever_looks_sees_checksums_that_hold_however_late_and_changed_on_the_way() {
     let Line { mut world, a, b, .. } = natted(1, 2, |_| {});
     let one = bind(&mut world, a, "0.0.0.0:5");
