@@ -36,7 +36,10 @@
 //!             session.write(stream, b"hello").unwrap();
 //!             session.finish(stream).unwrap();
 //!         }),
-//!         Event::StreamOpened { session, stream } | Event::Readable { session, stream } => {
+//!         Event::StreamOpened { session, dir } => {
+//!             bare.act(node, |engine, now| engine.session_mut(session, now)?.accept(dir));
+//!         }
+//!         Event::Readable { session, stream } => {
 //!             bare.act(node, |engine, now| {
 //!                 let mut buffer = [0; 100];
 //!                 let mut session = engine.session_mut(session, now).unwrap();
