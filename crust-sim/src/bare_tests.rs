@@ -3,8 +3,9 @@ use std::net::IpAddr;
 
 use crust_proto::{CloseReason, Dir, Dropped, SessionId, StreamId};
 
+use super::node::{MOST_TURNS, Patience};
 use super::*;
-use crate::{Internet, Kind, LinkConfig, Rng, SiteConfig, seeds};
+use crate::{Internet, Kind, LinkConfig, Rng, SendOptions, SiteConfig, UdpOptions, seeds};
 
 /// A client at home behind a gate, a public server, and what wires do to packets in between.
 struct Home {
