@@ -39,7 +39,7 @@ const TURNS_PER_POLL: usize = 8;
 /// How many receive calls in a row may fail before a socket is given up.
 const RECV_FAILURES: u32 = 16;
 
-/// How often interfaces and the wall clock are looked at.
+/// How often interfaces and the wall clock are looked at where the machine does not tell of changes.
 const UPKEEP: Duration = Duration::from_secs(5);
 /// How often the engine is told the wall time, at least.
 const WALL_EVERY: Duration = Duration::from_secs(60);
@@ -57,6 +57,7 @@ pub(crate) struct Driver<P: Platform> {
     platform: P,
     sockets: Vec<Socket<P::Socket>>,
     recv_buf: Box<[u8]>,
+    recv_metas: [RecvMeta; BATCH],
     send_buf: Box<[u8]>,
     timer: Option<(Instant, BoxFuture<()>)>,
     upkeep: Upkeep,
@@ -75,6 +76,8 @@ struct Socket<S> {
 /// When what was last looked after.
 struct Upkeep {
     next: Instant,
+    /// The machine tells of changes, so that nobody need be woken to look.
+    told: bool,
     interfaces: Vec<InterfaceAddr>,
     wall: (UnixTime, Instant),
     entropy: Instant,
@@ -95,9 +98,16 @@ impl<P: Platform> Driver<P> {
             sockets: Vec::new(),
             // Zeroed by the system page by page as they are used; most never are.
             recv_buf: vec![0; BATCH * RECV_LEN].into_boxed_slice(),
+            recv_metas: [RecvMeta::default(); BATCH],
             send_buf: vec![0; SEND_LEN].into_boxed_slice(),
             timer: None,
-            upkeep: Upkeep { next: now, interfaces: Vec::new(), wall: (wall, now), entropy: now },
+            upkeep: Upkeep {
+                next: now,
+                told: false,
+                interfaces: Vec::new(),
+                wall: (wall, now),
+                entropy: now,
+            },
             log,
         };
         driver.look_after(now);
@@ -194,11 +204,11 @@ impl<P: Platform> Driver<P> {
         let mut moved = false;
         let mut dead = Vec::new();
         for socket in &mut self.sockets {
-            let mut metas = [RecvMeta::default(); BATCH];
+            let metas = &mut self.recv_metas;
             let mut buffers = self.recv_buf.chunks_exact_mut(RECV_LEN);
             let mut bufs: [IoSliceMut<'_>; BATCH] =
                 core::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-            let received = match socket.io.poll_recv(cx, &mut bufs, &mut metas) {
+            let received = match socket.io.poll_recv(cx, &mut bufs, metas) {
                 Poll::Pending => continue,
                 Poll::Ready(received) => received,
             };
@@ -206,7 +216,7 @@ impl<P: Platform> Driver<P> {
             match received {
                 Ok(count) => {
                     socket.recv_failures = 0;
-                    let filled = bufs.iter_mut().zip(&metas).take(count);
+                    let filled = bufs.iter_mut().zip(&*metas).take(count);
                     feed(&self.shared, socket.id, filled);
                 }
                 // An ICMP error that the system reports with a receive call, about some datagram sent before.
@@ -232,11 +242,11 @@ impl<P: Platform> Driver<P> {
     fn send(&mut self, cx: &mut Context<'_>) -> bool {
         let segments = self.sockets.iter().map(|socket| socket.io.max_gso_segments()).min();
         let mut last = LastSend::None;
-        for _ in 0..TRANSMITS_PER_TURN {
+        for first in (0..TRANSMITS_PER_TURN).map(|nth| nth == 0) {
             let (shared, send_buf) = (&self.shared, &mut self.send_buf);
             let transmit = shared.with(|state, now| {
                 last.report(&mut state.engine, now);
-                if state.engine.poll_timeout().is_some_and(|(when, _)| when <= now) {
+                if first && state.engine.poll_timeout().is_some_and(|(when, _)| when <= now) {
                     state.engine.handle_input(Input::Timeout, now);
                 }
                 let transmit = state.engine.poll_transmit(now, send_buf, segments.unwrap_or(1));
@@ -271,7 +281,7 @@ impl<P: Platform> Driver<P> {
 
     /// What is to be looked at from time to time.
     fn look_after(&mut self, now: Instant) {
-        let Upkeep { next, interfaces, wall: (told, told_at), entropy } = &mut self.upkeep;
+        let Upkeep { next, interfaces, wall: (told, told_at), entropy, .. } = &mut self.upkeep;
         *next = now + UPKEEP;
         let wall = self.shared.runtime().wall();
         let elapsed = now.saturating_since(*told_at);
@@ -305,17 +315,25 @@ impl<P: Platform> Driver<P> {
         });
     }
 
+    /// Whether there is something to look after.
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let change = self.platform.poll_change(cx);
+        self.upkeep.told = change.is_some();
+        change.is_some_and(|change| change.is_ready()) || self.upkeep.next <= self.shared.runtime().now()
+    }
+
     /// Nothing moves: waits for the next time anything has to.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Sleep {
-        let upkeep = self.upkeep.next;
+        let upkeep = Some(self.upkeep.next).filter(|_| !self.upkeep.told);
         let wake_at = self.shared.with(|state, now| {
             if state.is_over() {
                 return Err(Sleep::Over);
             }
             let timeout = state.engine.poll_timeout().map(|(when, _)| when);
-            let due = timeout.is_some_and(|when| when <= now) || upkeep <= now;
+            let wake_at = [timeout, upkeep].into_iter().flatten().min();
+            let due = wake_at.is_some_and(|when| when <= now);
             match !due && state.driver_sleeps(cx.waker()) {
-                true => Ok(timeout.map_or(upkeep, |when| when.min(upkeep))),
+                true => Ok(wake_at),
                 false => Err(Sleep::NotYet),
             }
         });
@@ -324,7 +342,9 @@ impl<P: Platform> Driver<P> {
             Err(other) => return other,
         };
         // A timer that rings too early is left alone: it costs one idle turn, a new one costs more.
-        if self.timer.as_ref().is_none_or(|(rings_at, _)| *rings_at > wake_at) {
+        if let Some(wake_at) = wake_at
+            && self.timer.as_ref().is_none_or(|(rings_at, _)| *rings_at > wake_at)
+        {
             self.timer = Some((wake_at, self.shared.runtime().sleep_until(wake_at)));
         }
         let rang = self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
@@ -353,9 +373,8 @@ where
         let span = this.log.node();
         let _entered = span.enter();
         for _ in 0..TURNS_PER_POLL {
-            let now = this.shared.runtime().now();
-            if this.upkeep.next <= now {
-                this.look_after(now);
+            if this.is_due(cx) {
+                this.look_after(this.shared.runtime().now());
             }
             if this.turn(cx) {
                 continue;

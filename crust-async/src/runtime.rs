@@ -71,6 +71,13 @@ pub trait Platform: Send + 'static {
     /// What the system says; what it said before still stands then.
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>>;
 
+    /// Ready where addresses, interfaces or the wall clock may have changed since the last call; while they have not it
+    /// arranges for the task to be woken when they do. `None`: this machine does not tell, and is looked at every few
+    /// seconds.
+    fn poll_change(&mut self, _: &mut Context<'_>) -> Option<Poll<()>> {
+        None
+    }
+
     /// Randomness fit for keys. Whoever calls erases it when it is used up.
     ///
     /// # Errors

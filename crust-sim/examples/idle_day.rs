@@ -1,29 +1,45 @@
 //! How long a simulated day of fifty idle connections takes.
 //!
-//! `cargo run --release -p crust-sim --example idle_day`
+//! `cargo run --release -p crust-sim --features aws-lc-rs --example idle_day`
+//!
+//! Fifty clients, each behind a port-restricted NAT of its own, are connected to fifty public servers, and both ends
+//! keep the connection alive every 25 s: once as async programs, and once as bare engines with the null cipher. Seconds
+//! are of CPU time where the system tells.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures the world from outside")]
 
-use crust_proto::{Config, Duration};
-use crust_sim::{Internet, Kind, LinkConfig, Sim, SiteConfig};
+use std::time::Instant as Clock;
+
+use crust_proto::{Config, Duration, Event};
+use crust_sim::bare::Bare;
+use crust_sim::{HostId, Internet, Kind, LinkConfig, Sim, SiteConfig, World};
 
 const PAIRS: usize = 50;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 fn main() {
+    programs();
+    bare_engines();
+}
+
+fn pairs(world: &mut World) -> Vec<(HostId, HostId)> {
+    let mut internet = Internet::new(world);
+    let wire = LinkConfig::with_latency(Duration::from_millis(20));
+    let mut pair = || {
+        let server = internet.host(world, wire);
+        let mut site = internet.site(world, &SiteConfig::of(Kind::PortRestricted, wire));
+        (site.host(world), server)
+    };
+    (0..PAIRS).map(|_| pair()).collect()
+}
+
+fn keep_alive(config: &mut Config) {
+    config.transport.keep_alive = Some(Duration::from_secs(25));
+}
+
+fn programs() {
     let sim = Sim::new(1);
     sim.set_limit(DAY * 2);
-    let hosts: Vec<_> = {
-        let mut world = sim.world();
-        let mut internet = Internet::new(&mut world);
-        let wire = LinkConfig::with_latency(Duration::from_millis(20));
-        let mut pair = || {
-            let server = internet.host(&mut world, wire);
-            let mut site = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire));
-            (site.host(&mut world), server)
-        };
-        (0..PAIRS).map(|_| pair()).collect()
-    };
-    let keep_alive = |config: &mut Config| config.transport.keep_alive = Some(Duration::from_secs(25));
+    let hosts = pairs(&mut sim.world());
     sim.run(async {
         let mut kept = Vec::new();
         for (client, server) in hosts {
@@ -32,13 +48,65 @@ fn main() {
             let to = client.connect(server.contact()).await.expect("a connection");
             kept.push((client, server, to));
         }
-        let (began, before) = (std::time::Instant::now(), sim.world().events_so_far());
+        let (began, before) = (Began::now(), figures(&sim.world()));
         sim.sleep(DAY).await;
-        let events = sim.world().events_so_far() - before;
+        began.tell("async programs", before, figures(&sim.world()));
         assert!(kept.iter().all(|(.., connection)| connection.close_reason().is_none()), "all live");
-        println!(
-            "{PAIRS} idle connections, one day: {events} events in {:.2} s",
-            began.elapsed().as_secs_f64()
-        );
     });
+}
+
+fn bare_engines() {
+    let mut world = World::new(1);
+    let hosts = pairs(&mut world);
+    let mut bare = Bare::new(world);
+    for (client, server) in hosts {
+        let [client, server] = [client, server].map(|host| {
+            let mut config = bare.config();
+            keep_alive(&mut config);
+            bare.add(host, config)
+        });
+        bare.run_for(Duration::from_millis(1));
+        let contact = bare.engine(server).expect("a node").contact();
+        bare.act(client, |engine, now| engine.connect_contact(&contact, now)).expect("an attempt");
+        bare.run_for(Duration::from_secs(1));
+    }
+    let mut open = 0;
+    while let Some((_, event)) = bare.poll_event() {
+        open += usize::from(matches!(event, Event::Connected { .. }));
+    }
+    assert_eq!(open, 2 * PAIRS);
+    let (began, before) = (Began::now(), figures(bare.world()));
+    bare.run_for(DAY);
+    began.tell("bare engines", before, figures(bare.world()));
+    assert!(bare.poll_event().is_none(), "all live");
+}
+
+/// Events and datagrams so far.
+fn figures(world: &World) -> (u64, u64) {
+    (world.events_so_far(), world.datagrams_so_far())
+}
+
+/// When a measurement began.
+struct Began(Clock, Option<u64>);
+
+impl Began {
+    fn now() -> Self {
+        Self(Clock::now(), cpu_nanos())
+    }
+
+    fn tell(&self, who: &str, before: (u64, u64), after: (u64, u64)) {
+        let seconds = match (self.1, cpu_nanos()) {
+            (Some(began), Some(now)) => (now - began) as f64 / 1e9,
+            _ => self.0.elapsed().as_secs_f64(),
+        };
+        let (events, datagrams) = (after.0 - before.0, after.1 - before.1);
+        println!(
+            "{who}: {PAIRS} idle pairs for a day: {seconds:.2} s, {datagrams} datagrams, {events} events"
+        );
+    }
+}
+
+/// Nanoseconds that this thread has had a processor for, where the system (Linux) tells.
+fn cpu_nanos() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }

@@ -1,121 +1,224 @@
-//! How many simulated datagrams a second one core moves through two NATs: `cargo run --release --example speed`.
+//! How many simulated datagrams a second one core moves through two real NATs.
 //!
-//! Two hosts behind a NAT each send datagrams of 1,200 bytes to one another in bursts, by way of a public segment;
-//! each datagram is built, hashed, translated twice, counted down twice, checked and received. Nothing is encrypted.
+//! `cargo run --release -p crust-sim --features aws-lc-rs --example speed [RUNS] [THOUSANDS] [NAME]`
+//!
+//! Two hosts, each on a LAN behind a port-restricted NAT on an internet: every datagram passes four links, two NATs and
+//! the core's router. Three figures, each the median of some runs, a second of CPU time:
+//!
+//! * `world`: datagrams of 1,200 bytes from socket to socket, no engine;
+//! * `null`: all UDP datagrams, data and acknowledgements, of a session between two bare engines that write streams to
+//!   one another as fast as they can, with the null cipher;
+//! * `aws-lc-rs` (or `pure`, without that feature): the same, encrypted.
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // it measures how long the world takes
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures the world from outside")]
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant as Clock;
 
-use crust_proto::{Duration, Instant};
-use crust_sim::nat::Reason;
-use crust_sim::world::{Inbound, Middlebox, Outbound};
-use crust_sim::{Flow, HostId, LinkConfig, SendOptions, TcpFlags, UdpId, UdpOptions, World};
+use crust_proto::crypto::{self, CryptoProvider};
+use crust_proto::{Dir, Duration, Engine, Event, Instant, SessionId, StreamId, Target};
+use crust_sim::bare::{Bare, NodeId};
+use crust_sim::{HostId, Internet, Kind, LinkConfig, SendOptions, SiteConfig, UdpOptions, World, cipher};
 
-/// The least NAT there is: one port for each inner socket, open to all.
-#[derive(Debug)]
-struct Cone {
-    outside: IpAddr,
-    next: u16,
-    out: BTreeMap<SocketAddr, u16>,
-    back: BTreeMap<u16, SocketAddr>,
-}
+const PORT: u16 = 5000;
+/// What the two sites get: the first two addresses of their internet.
+const PUBLIC: [[u8; 4]; 2] = [[203, 0, 113, 1], [203, 0, 113, 2]];
+const SIZE: usize = 1200;
 
-impl Middlebox for Cone {
-    fn outbound(&mut self, flow: Flow, _: Option<TcpFlags>, _: Instant) -> Outbound {
-        let port = *self.out.entry(flow.source).or_insert_with(|| {
-            self.next += 1;
-            self.back.insert(self.next, flow.source);
-            self.next
-        });
-        Outbound::Forward { source: SocketAddr::new(self.outside, port) }
-    }
-
-    fn inbound(&mut self, flow: Flow, _: Option<TcpFlags>, _: Instant) -> Inbound {
-        match self.back.get(&flow.destination.port()) {
-            Some(destination) => Inbound::Forward { destination: *destination },
-            None => Inbound::Drop(Reason::NoMapping),
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |otherwise| arguments.next().map_or(otherwise, |n| n.parse().expect("a number"));
+    let (runs, thousands) = (number(5_u64), number(2000));
+    let only = arguments.next();
+    let count = thousands * 1000;
+    let best = crypto::best();
+    let measure = |name: &str, run: &dyn Fn(u64) -> Figures| {
+        if only.as_ref().is_none_or(|only| only == name) {
+            tell(name, runs, run);
         }
-    }
-
-    fn inbound_error(&mut self, quoted: Flow, _: Instant) -> Option<SocketAddr> {
-        self.back.get(&quoted.source.port()).copied()
-    }
-
-    fn reboot(&mut self, _: &[IpAddr]) {
-        self.out.clear();
-        self.back.clear();
-    }
+    };
+    measure("world", &|seed| world(seed, count));
+    measure("null", &|seed| session(seed, count, &cipher::null()));
+    measure(best.name(), &|seed| session(seed, count, &best));
 }
 
-fn site(
-    world: &mut World,
-    internet: crust_sim::SegmentId,
-    number: u8,
-) -> Result<HostId, crust_sim::NetError> {
-    let (host, router) = (world.add_host(), world.add_router());
-    let outside = IpAddr::from([203, 0, 113, number]);
-    let (inner, lan) = world.connect(host, router, LinkConfig::default());
-    world.add_address(inner, IpAddr::from([192, 168, number, 2]), 24);
-    world.add_address(lan, IpAddr::from([192, 168, number, 1]), 24);
-    world.set_gateway(inner, IpAddr::from([192, 168, number, 1]));
-    let wan = world.add_interface(router, internet, LinkConfig::with_latency(Duration::from_millis(10)));
-    world.add_address(wan, outside, 24);
-    let nat = Cone { outside, next: 40_000, out: BTreeMap::new(), back: BTreeMap::new() };
-    world.set_middleboxes(wan, Some(Box::new(nat)), None);
-    Ok(host)
+fn tell(name: &str, runs: u64, run: impl Fn(u64) -> Figures) {
+    let mut all: Vec<(f64, Figures)> =
+        (0..runs.max(1)).map(run).map(|f| (f.datagrams as f64 / f.seconds, f)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (rate, Figures { datagrams, bytes, events, seconds }) = &all[all.len() / 2];
+    println!(
+        "{name:>10}: {rate:9.0} datagrams a second ({:.0} to {:.0}); in the median run {datagrams} of {} bytes on \
+         average, {events} events, {seconds:.2} s",
+        all[0].0,
+        all[all.len() - 1].0,
+        bytes / datagrams
+    );
 }
 
-fn drain(world: &mut World, sockets: &[UdpId; 2], buffer: &mut [u8]) -> Result<u64, crust_sim::NetError> {
-    let mut received = 0;
-    while world.poll_event().is_some() {}
-    for socket in sockets {
-        while world.udp_recv(*socket, buffer)?.is_some() {
-            received += 1;
-        }
-    }
-    Ok(received)
+/// What a run took.
+struct Figures {
+    datagrams: u64,
+    bytes: u64,
+    events: u64,
+    /// Of CPU time.
+    seconds: f64,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const BURST: usize = 32;
-    let size: usize = std::env::args().nth(1).map_or(Ok(1200), |size| size.parse())?;
-    let total: u64 = std::env::args().nth(2).map_or(Ok(2_000_000), |total| total.parse())?;
-    let mut world = World::new(1);
-    let internet = world.add_segment();
-    let (a, b) = (site(&mut world, internet, 1)?, site(&mut world, internet, 2)?);
-    let any: SocketAddr = "0.0.0.0:5000".parse()?;
-    let sockets =
-        [world.udp_bind(a, any, UdpOptions::default())?, world.udp_bind(b, any, UdpOptions::default())?];
-    let far: [SocketAddr; 2] = ["203.0.113.2:40001".parse()?, "203.0.113.1:40001".parse()?];
-    let mut buffer = vec![0; 2000];
-    let payload = vec![7; size];
-    // Opens both NATs.
-    for (socket, to) in sockets.iter().zip(far) {
-        world.udp_send(*socket, to, SendOptions::default(), b"open")?;
-    }
-    world.run_for(Duration::from_millis(100));
-    drain(&mut world, &sockets, &mut buffer)?;
+/// Two hosts behind NATs.
+fn sites(seed: u64) -> (World, [HostId; 2]) {
+    let mut world = World::new(seed);
+    let mut internet = Internet::new(&mut world);
+    let wire = LinkConfig::with_latency(Duration::from_millis(10));
+    let hosts = PUBLIC
+        .map(|_| internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, wire)).host(&mut world));
+    (world, hosts)
+}
 
-    let begun = std::time::Instant::now();
-    let mut received = 0;
+/// Datagrams alone.
+fn world(seed: u64, count: u64) -> Figures {
+    let (mut world, hosts) = sites(seed);
+    let any = SocketAddr::from(([0, 0, 0, 0], PORT));
+    let options = UdpOptions { queue: 4 << 20, ..UdpOptions::default() };
+    let sockets = hosts.map(|host| world.udp_bind(host, any, options).expect("a socket"));
+    let far = [PUBLIC[1], PUBLIC[0]].map(|ip| SocketAddr::from((ip, PORT)));
+    let payload = [7; SIZE];
+    let mut buffer = [0; 2 * SIZE];
     let options = SendOptions { dont_fragment: true, ..SendOptions::default() };
-    while received < total {
-        for _ in 0..BURST {
+    let (mut received, mut begin) = (0, None);
+    while received < count {
+        for _ in 0..32 {
             for (socket, to) in sockets.iter().zip(far) {
-                world.udp_send(*socket, to, options, &payload)?;
+                world.udp_send(*socket, to, options, &payload).expect("it leaves");
             }
         }
         // So that several bursts are under way at any time.
         world.run_for(Duration::from_millis(3));
-        received += drain(&mut world, &sockets, &mut buffer)?;
+        while world.poll_event().is_some() {}
+        for socket in sockets {
+            while world.udp_recv(socket, &mut buffer).expect("a socket").is_some() {
+                received += 1;
+            }
+        }
+        // The NATs are open.
+        begin.get_or_insert_with(|| (CpuTime::now(), world.datagrams_so_far(), world.events_so_far()));
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    println!(
-        "{received} datagrams of {size} bytes through two NATs in {seconds:.2} s: {:.0} a second, {} events",
-        received as f64 / seconds,
-        world.events_so_far()
-    );
-    Ok(())
+    let (began, datagrams, events) = begin.expect("it began");
+    let seconds = began.seconds();
+    let datagrams = world.datagrams_so_far() - datagrams;
+    let events = world.events_so_far() - events;
+    Figures { datagrams, bytes: datagrams * SIZE as u64, events, seconds }
+}
+
+/// Whole sessions.
+fn session(seed: u64, count: u64, provider: &Arc<dyn CryptoProvider>) -> Figures {
+    let (world, hosts) = sites(seed);
+    let mut bare = Bare::new(world);
+    let nodes = hosts.map(|host| {
+        let mut config = bare.config();
+        config.provider = provider.clone();
+        config.listen = vec![SocketAddr::from(([0, 0, 0, 0], PORT))];
+        config.hardware.aes = has_aes();
+        bare.add(host, config)
+    });
+    bare.run_for(Duration::from_millis(1));
+    // Each calls the other, which opens both NATs.
+    for (node, to) in nodes.into_iter().zip([1, 0]) {
+        let peer = bare.engine(nodes[to]).expect("it lives").peer_id();
+        let target = Target::from((peer, SocketAddr::from((PUBLIC[to], PORT))));
+        bare.act(node, |engine, now| engine.connect(target, now)).expect("an attempt");
+    }
+    let mut writers: Vec<Option<(SessionId, StreamId)>> = vec![None; 2];
+    let mut buffer = vec![0; 1 << 16];
+    let mut begin = None;
+    let until = Instant::ZERO + Duration::from_secs(1 << 30);
+    while let Some((node, event)) = bare.next_event(until) {
+        match event {
+            Event::Attempt { result, .. } => {
+                let session = result.expect("two port-restricted NATs are punched by calling at once");
+                let stream = bare.act(node, |engine, now| open(engine, session, now));
+                if let Some(stream) = stream.filter(|_| writers[node.index()].is_none()) {
+                    writers[node.index()] = Some((session, stream));
+                    write(&mut bare, node, session, stream);
+                }
+            }
+            Event::Writable { session, stream } => write(&mut bare, node, session, stream),
+            Event::StreamOpened { session, dir } => {
+                bare.act(node, |engine, now| engine.session_mut(session, now)?.accept(dir));
+            }
+            Event::Readable { session, stream } => {
+                bare.act(node, |engine, now| {
+                    let Some(mut session) = engine.session_mut(session, now) else { return };
+                    while let Ok(1..) = session.read(stream, &mut buffer) {}
+                });
+            }
+            _ => {}
+        }
+        let datagrams = bare.world().datagrams_so_far();
+        match &begin {
+            // When windows have opened.
+            None if datagrams > 20_000 => {
+                begin = Some((CpuTime::now(), datagrams, sent(&bare, nodes), bare.world().events_so_far()));
+            }
+            Some((began, before, bytes, events)) if datagrams - before >= count => {
+                return Figures {
+                    datagrams: datagrams - before,
+                    bytes: sent(&bare, nodes) - bytes,
+                    events: bare.world().events_so_far() - events,
+                    seconds: began.seconds(),
+                };
+            }
+            _ => {}
+        }
+    }
+    panic!("the session stands still");
+}
+
+fn open(engine: &mut Engine, session: SessionId, now: Instant) -> Option<StreamId> {
+    engine.session_mut(session, now)?.open(Dir::Uni).ok()?
+}
+
+fn write(bare: &mut Bare, node: NodeId, session: SessionId, stream: StreamId) {
+    static DATA: [u8; 1 << 16] = [7; 1 << 16];
+    bare.act(node, |engine, now| {
+        let Some(mut session) = engine.session_mut(session, now) else { return };
+        while let Ok(1..) = session.write(stream, &DATA) {}
+    });
+}
+
+/// Bytes of UDP payload that both nodes have sent.
+fn sent(bare: &Bare, nodes: [NodeId; 2]) -> u64 {
+    nodes.iter().filter_map(|node| bare.engine(*node)).map(|engine| engine.stats().bytes_sent).sum()
+}
+
+/// Whether this machine has AES as an instruction, as an adapter would find it.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
+}
+
+/// The time that this thread has had a processor for, where the system tells; time on the wall elsewhere.
+struct CpuTime(Clock, Option<u64>);
+
+impl CpuTime {
+    fn now() -> Self {
+        Self(Clock::now(), Self::nanos())
+    }
+
+    fn seconds(&self) -> f64 {
+        match (self.1, Self::nanos()) {
+            (Some(began), Some(now)) => (now - began) as f64 / 1e9,
+            _ => self.0.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Linux's first number there is nanoseconds on a processor.
+    fn nanos() -> Option<u64> {
+        std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+    }
 }

@@ -26,6 +26,10 @@ pub(crate) struct Executor {
     ready: Arc<Mutex<Ready>>,
     sleepers: BTreeMap<(HostId, u64), Waker>,
     readers: BTreeMap<UdpId, Waker>,
+    /// Who waits for a host's addresses or clocks to change, by names of their own.
+    watchers: BTreeMap<(HostId, u64), Waker>,
+    /// How often they have.
+    changes: BTreeMap<HostId, u64>,
     /// Hosts that sleep, and their tasks that were woken meanwhile.
     suspended: BTreeMap<HostId, BTreeSet<TaskId>>,
     names: u64,
@@ -76,6 +80,8 @@ impl Executor {
             ready: Arc::default(),
             sleepers: BTreeMap::new(),
             readers: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            changes: BTreeMap::new(),
             suspended: BTreeMap::new(),
             names: 0,
             limit,
@@ -85,6 +91,19 @@ impl Executor {
     /// How many tasks there are, the body not counted.
     pub(crate) fn len(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// How many tasks there are, and everything that is kept for them.
+    pub(crate) fn size(&self) -> usize {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken: usize = self.suspended.values().map(|woken| 1 + woken.len()).sum();
+        self.tasks.len()
+            + ready.order.len()
+            + self.sleepers.len()
+            + self.readers.len()
+            + self.watchers.len()
+            + self.changes.len()
+            + woken
     }
 
     /// A number that nothing else has.
@@ -160,11 +179,34 @@ impl Executor {
         self.readers.remove(&socket)
     }
 
+    /// How often a host's addresses or clocks have changed; `waker` hears of the next time.
+    pub(crate) fn watches(&mut self, host: HostId, name: u64, waker: &Waker) -> u64 {
+        let known = self.watchers.get(&(host, name));
+        if !known.is_some_and(|known| known.will_wake(waker)) {
+            self.watchers.insert((host, name), waker.clone());
+        }
+        self.changes.get(&host).copied().unwrap_or(0)
+    }
+
+    /// Whoever named himself so waits no more.
+    pub(crate) fn watches_no_more(&mut self, host: HostId, name: u64) -> Option<Waker> {
+        self.watchers.remove(&(host, name))
+    }
+
+    /// A host's addresses or clocks have changed. Who waits for that.
+    pub(crate) fn changed(&mut self, host: HostId) -> Vec<Waker> {
+        *self.changes.entry(host).or_default() += 1;
+        let names: Vec<_> =
+            self.watchers.range((host, 0)..=(host, u64::MAX)).map(|(name, _)| *name).collect();
+        names.into_iter().filter_map(|name| self.watchers.remove(&name)).collect()
+    }
+
     /// Everything that was going on on a host, for the caller to drop.
     pub(crate) fn crash(&mut self, host: HostId) -> Vec<BoxFuture<()>> {
         self.suspended.remove(&host);
         self.sleepers.retain(|(at, _), _| *at != host);
         self.readers.retain(|socket, _| socket.host() != host);
+        self.watchers.retain(|(at, _), _| *at != host);
         let ids: Vec<_> =
             self.tasks.iter().filter(|(_, task)| task.host == host).map(|(id, _)| *id).collect();
         ids.into_iter().filter_map(|id| self.tasks.remove(&id)?.future).collect()

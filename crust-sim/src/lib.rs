@@ -59,8 +59,7 @@
 //!
 //! # What there is not yet
 //!
-//! Services of routers (UPnP, NAT-PMP, PCP), swarm faults, scenario files and the `crust-sim` command, bare engines as
-//! a driver of their own (the async face drives them).
+//! Services of routers (UPnP, NAT-PMP, PCP), swarm faults, scenario files and the `crust-sim` command.
 //!
 //! # The rooms
 //!
@@ -68,6 +67,7 @@
 //!
 //! ```text
 //! program  async programs written against crust-async, on an executor in virtual time     seeds   what a test runs with
+//! bare     the same without async: engines, and an event loop     cipher   a provider that encrypts nothing
 //! ───────────────────────────────────────────────────────────────────────────────────
 //! oracle   what must be possible between two sites     population   sites by measured shares
 //! stun     a STUN server and the probes of RFC 5780     site   hosts behind NATs, in one call
@@ -77,7 +77,7 @@
 //! nat      one NAT: mapping, filtering, allocation      firewall   the same without translation
 //! link     what becomes of a packet between two ends
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng
+//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng     digest
 //! ```
 //!
 //! Packets are encoded IP packets everywhere: links, NATs and hosts see what a wire would show, and nothing else.
@@ -87,6 +87,7 @@
 pub mod bare;
 pub mod checks;
 pub mod cipher;
+mod digest;
 mod executor;
 pub mod firewall;
 pub mod flow;

@@ -61,7 +61,7 @@ pub struct Sim(Handle);
 struct Handle(Arc<Shared>);
 
 struct Shared {
-    // Where several are locked, observers are first, then the world.
+    // Where several are locked, observers are first, then the world, then the executor.
     world: Mutex<World>,
     executor: Mutex<Executor>,
     observers: Mutex<Vec<Observer>>,
@@ -121,7 +121,7 @@ impl Sim {
 
     /// A host as a machine that nodes can be made on.
     pub fn machine(&self, host: HostId) -> Machine {
-        Machine { sim: self.0.clone(), host, drawn: 0 }
+        Machine { sim: self.0.clone(), host, drawn: 0, watch: None }
     }
 
     /// Makes a node on a host, with a key of the world's randomness.
@@ -144,6 +144,11 @@ impl Sim {
     /// The world's time.
     pub fn now(&self) -> Instant {
         self.world().now()
+    }
+
+    /// How many tasks, sleepers and readers there are of all programs; [`World::size`] has the rest.
+    pub fn size(&self) -> usize {
+        self.executor().size()
     }
 
     /// Runs `body` to its end, and whatever else can run until then.
@@ -241,9 +246,19 @@ impl Sim {
                 drop(ended);
             }
             HostEvent::Suspended => self.executor().suspend(host),
-            HostEvent::Resumed => self.executor().resume(host),
+            HostEvent::Resumed => {
+                self.executor().resume(host);
+                self.changed(host);
+            }
+            HostEvent::AddressesChanged | HostEvent::ClockSet => self.changed(host),
             _ => {}
         }
+    }
+
+    /// Wakes whoever waits for a host's addresses or clocks to change.
+    fn changed(&self, host: HostId) {
+        let wakers = self.executor().changed(host);
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -351,12 +366,30 @@ impl Drop for Sleep {
 }
 
 /// A host, as the machine that a node lives on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Machine {
     sim: Handle,
     host: HostId,
     /// How often randomness was drawn: each node begins elsewhere.
     drawn: u64,
+    watch: Option<Watch>,
+}
+
+/// A node that waits for its host to change.
+#[derive(Debug)]
+struct Watch {
+    sim: Handle,
+    host: HostId,
+    name: u64,
+    /// How many changes it knows of.
+    seen: u64,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let waker = self.sim.executor().watches_no_more(self.host, self.name);
+        drop(waker);
+    }
 }
 
 impl Platform for Machine {
@@ -379,6 +412,20 @@ impl Platform for Machine {
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {
         let world = self.sim.world();
         Ok(world.addresses(self.host).map(|a| InterfaceAddr { ip: a.ip, prefix: a.len }).collect())
+    }
+
+    fn poll_change(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        let Self { sim, host, watch, .. } = self;
+        let mut executor = sim.executor();
+        let watch = watch.get_or_insert_with(|| {
+            let name = executor.name();
+            Watch { sim: sim.clone(), host: *host, name, seen: 0 }
+        });
+        let changes = executor.watches(watch.host, watch.name, cx.waker());
+        match std::mem::replace(&mut watch.seen, changes) == changes {
+            true => Some(Poll::Pending),
+            false => Some(Poll::Ready(())),
+        }
     }
 
     fn entropy(&mut self) -> io::Result<[u8; 32]> {

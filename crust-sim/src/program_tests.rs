@@ -203,3 +203,21 @@ fn programs_that_wake_themselves_without_end_are_found_out() {
     });
     pair.sim.run_for(Duration::from_secs(1));
 }
+
+#[test]
+fn a_node_knows_a_new_address_at_once_and_nobody_wakes_up_to_look_for_one() {
+    let pair = pair(1, LinkConfig::default());
+    let host = pair.hosts[0];
+    pair.sim.run(async {
+        let node = pair.sim.builder(host).bind().await.unwrap();
+        pair.sim.sleep(Duration::from_secs(1)).await;
+        let before = pair.sim.world().events_so_far();
+        pair.sim.sleep(Duration::from_secs(3600)).await;
+        assert_eq!(pair.sim.world().events_so_far(), before + 1, "the test's own timer");
+        let interface = pair.sim.world().interfaces(host)[1];
+        let new = IpAddr::from([10, 0, 0, 77]);
+        pair.sim.world().change_address(interface, new, 24);
+        pair.sim.sleep(Duration::from_millis(1)).await;
+        assert!(node.contact().addresses().iter().any(|address| address.ip() == new));
+    });
+}

@@ -119,7 +119,7 @@ impl Engine {
             let latest = self.closing.entry(peer).or_insert(id);
             *latest = (*latest).max(id);
         }
-        self.rearm(slot, now);
+        self.outdate(slot, now);
     }
 
     /// Puts a session among those that may have something to send.
@@ -130,9 +130,28 @@ impl Engine {
         }
     }
 
+    /// A session's timer may not be what it should be: to be seen to when somebody asks for timers, once for
+    /// however many packets.
+    pub(super) fn outdate(&mut self, slot: u32, now: Instant) {
+        let (slots, at) = &mut self.stale;
+        *at = now.max(*at);
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|entry| !entry.stale) {
+            entry.stale = true;
+            slots.push(slot);
+        }
+    }
+
+    /// Sets the timers of all sessions that have changed.
+    pub(super) fn rearm_stale(&mut self) {
+        while let Some(slot) = self.stale.0.pop() {
+            self.rearm(slot, self.stale.1);
+        }
+    }
+
     /// Sets a session's timer. A later time than the one set is left to when that fires.
-    pub(super) fn rearm(&mut self, slot: u32, now: Instant) {
+    fn rearm(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.slots.entry_mut(slot) else { return };
+        entry.stale = false;
         // Whose socket is full can do nothing in time but end.
         let at = if entry.waiting { entry.session.end_of_patience() } else { entry.session.timeout() };
         let Some(at) = at else { return };

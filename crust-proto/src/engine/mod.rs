@@ -110,6 +110,8 @@ pub struct Engine {
     endings: VecDeque<SessionId>,
     ready: VecDeque<u32>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// Slots whose sessions have changed since their timers were set, and when the last of them did.
+    stale: (Vec<u32>, Instant),
     events: VecDeque<Event>,
     eventful: VecDeque<SessionId>,
     commands: VecDeque<Command>,
@@ -195,6 +197,7 @@ impl Engine {
             endings: VecDeque::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
+            stale: (Vec::new(), now),
             events: VecDeque::new(),
             eventful: VecDeque::new(),
             commands: VecDeque::new(),
@@ -378,7 +381,7 @@ impl Engine {
                 Polled::Transmit(transmit) => {
                     // Behind the others: sessions take turns, a batch each.
                     self.enqueue(slot);
-                    self.rearm(slot, now);
+                    self.outdate(slot, now);
                     self.stats.datagrams_sent +=
                         transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
                     self.stats.bytes_sent += transmit.len as u64;
@@ -389,7 +392,7 @@ impl Engine {
                     if let Some(socket) = self.sockets.get_mut(&socket) {
                         socket.waiting.push(slot);
                     }
-                    self.rearm(slot, now);
+                    self.outdate(slot, now);
                 }
                 Polled::Nothing => self.after(slot, now),
             }
@@ -423,6 +426,7 @@ impl Engine {
 
     /// When [`Input::Timeout`] is due, and for what. It may come late, or early.
     pub fn poll_timeout(&mut self) -> Option<(Instant, TimerKind)> {
+        self.rearm_stale();
         let (at, timer) = self.timers.first()?;
         let kind = match timer {
             Timer::Attempt(_) => TimerKind::Handshake,
@@ -525,6 +529,7 @@ impl Engine {
     }
 
     fn on_timeout(&mut self, now: Instant) {
+        self.rearm_stale();
         while let Some((_, timer)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             match timer {
                 Timer::Attempt(attempt) => {

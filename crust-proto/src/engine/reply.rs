@@ -221,7 +221,7 @@ impl Engine {
         let provider = self.config.provider.clone();
         let session = Session::new(established, confirmed, self.transport.clone(), provider, now);
         self.slots.fill(slot, Box::new(Entry::new(session)));
-        self.rearm(slot, now);
+        self.outdate(slot, now);
         id
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Entry {
     pub(super) response: Option<Vec<u8>>,
     /// The timer that is set for it.
     pub(super) armed: Option<Instant>,
+    /// Whether that timer is to be looked at.
+    pub(super) stale: bool,
     /// Whether it waits in `ready`.
     pub(super) queued: bool,
     /// Whether it waits for its socket to become writable.
@@ -163,6 +165,7 @@ impl Entry {
             initiation: None,
             response: None,
             armed: None,
+            stale: false,
             queued: false,
             waiting: false,
             eventful: false,

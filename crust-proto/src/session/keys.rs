@@ -119,6 +119,11 @@ impl Keys {
         may
     }
 
+    /// Whether opening a packet of that epoch may set when a key is to be forgotten.
+    pub(crate) const fn starts_clock(&self, epoch_byte: u8) -> bool {
+        !self.confirmed || epoch_byte != self.epoch_byte()
+    }
+
     #[allow(clippy::too_many_arguments, reason = "a packet, piece by piece, as it lies in the buffer")]
     pub(crate) fn open(
         &mut self,

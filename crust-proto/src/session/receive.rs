@@ -51,7 +51,10 @@ impl Session {
         if self.is_ended() {
             return PacketFate::Late;
         }
-        let forget = now + self.slowest_pto() * 3;
+        let forget = match self.keys.starts_clock(head.epoch) {
+            true => now + self.slowest_pto() * 3,
+            false => now,
+        };
         let confirmed = self.is_unconfirmed();
         let Some(at) = self.paths.iter().position(|p| p.number == head.path) else {
             return PacketFate::UnknownPath;

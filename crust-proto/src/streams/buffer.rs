@@ -18,8 +18,9 @@ pub(super) const CHUNK: usize = 16 * 1024;
 /// Bytes of the smallest chunk.
 const SMALLEST_CHUNK: usize = 512;
 
-/// How many whole chunks a session keeps for reuse.
-const MAX_SPARES: usize = 4;
+/// How many whole chunks a session keeps for reuse: a little more than one acknowledgement frees of a batch of
+/// segments in either direction, and what is written in its place.
+const MAX_SPARES: usize = 16;
 
 /// How many places for chunks an empty buffer keeps, so that one that is emptied with every packet doesn't
 /// allocate with every packet.

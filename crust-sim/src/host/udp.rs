@@ -172,6 +172,12 @@ impl UdpTable {
         (sockets().count(), fullest(sockets().map(|socket| (socket.queued, socket.options.queue))))
     }
 
+    /// How many slots there are, and how many packets wait in all of them.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let sockets = self.slots.iter().filter_map(|(_, socket)| socket.as_ref());
+        (self.slots.len(), sockets.map(|socket| socket.queue.len()).sum())
+    }
+
     fn at(&self, slot: u32) -> Option<&UdpSocket> {
         self.slots.get(slot as usize)?.1.as_ref()
     }

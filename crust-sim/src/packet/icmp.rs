@@ -58,6 +58,10 @@ impl Packet {
         let v4 = about.is_ipv4();
         let (header, most, protocol) =
             if v4 { (IPV4_HEADER, MOST_V4, PROTOCOL_ICMP) } else { (IPV6_HEADER, MOST_V6, PROTOCOL_ICMPV6) };
+        let mut about = std::borrow::Cow::Borrowed(about);
+        if !about.summed {
+            about.to_mut().complete();
+        }
         let quote = &about.bytes[..about.len().min(most - header - 8)];
         let mut bytes = Vec::with_capacity(header + 8 + quote.len());
         put_ip_header(&mut bytes, reporter, source, protocol, 8 + quote.len(), 64, Ecn::NotEct, false)
@@ -77,7 +81,7 @@ impl Packet {
         bytes.extend_from_slice(&[kind, code, 0, 0]);
         bytes.extend_from_slice(&u32::to_be_bytes(word));
         bytes.extend_from_slice(quote);
-        let mut packet = Self { bytes, kind: Kind::Icmp, transport: header as u8 };
+        let mut packet = Self { bytes, kind: Kind::Icmp, transport: header as u8, summed: true };
         packet.fill_checksum();
         Some(packet)
     }

@@ -122,6 +122,8 @@ pub struct Packet {
     kind: Kind,
     /// Where the IP header ends: 20 to 60.
     transport: u8,
+    /// False: the UDP checksum is zero so far, and is to be what it must when somebody looks.
+    summed: bool,
 }
 
 impl Packet {
@@ -182,7 +184,7 @@ impl Packet {
             }
             _ => Kind::Other,
         };
-        Ok(Self { bytes, kind, transport: transport as u8 })
+        Ok(Self { bytes, kind, transport: transport as u8, summed: true })
     }
 
     /// Builds a UDP datagram in `buffer`, whose old contents are lost.
@@ -190,7 +192,19 @@ impl Packet {
     /// # Errors
     ///
     /// [`PacketError::Unencodable`].
-    pub fn udp(mut buffer: Vec<u8>, header: &UdpHeader, payload: &[u8]) -> Result<Self, PacketError> {
+    pub fn udp(buffer: Vec<u8>, header: &UdpHeader, payload: &[u8]) -> Result<Self, PacketError> {
+        let mut packet = Self::udp_unsummed(buffer, header, payload)?;
+        packet.complete();
+        Ok(packet)
+    }
+
+    /// As [`Packet::udp`], without the UDP checksum until [`Packet::complete`]: what a kernel leaves to the network
+    /// card, and what costs most of a packet that nobody looks at.
+    pub(crate) fn udp_unsummed(
+        mut buffer: Vec<u8>,
+        header: &UdpHeader,
+        payload: &[u8],
+    ) -> Result<Self, PacketError> {
         buffer.clear();
         let length = UDP_HEADER + payload.len();
         put_ip_header(
@@ -209,9 +223,25 @@ impl Packet {
         buffer.extend_from_slice(&(length as u16).to_be_bytes());
         buffer.extend_from_slice(&[0, 0]);
         buffer.extend_from_slice(payload);
-        let mut packet = Self { bytes: buffer, kind: Kind::Udp, transport: transport as u8 };
-        packet.fill_checksum();
-        Ok(packet)
+        Ok(Self { bytes: buffer, kind: Kind::Udp, transport: transport as u8, summed: false })
+    }
+
+    /// Fills in the checksum that was left out, if it was.
+    pub(crate) fn complete(&mut self) {
+        if !std::mem::replace(&mut self.summed, true) {
+            self.fill_checksum();
+        }
+    }
+
+    /// The headers, for a digest: without a UDP checksum, which follows from the rest or is the digest's own business.
+    pub(crate) fn hashed_headers(&self) -> &[u8] {
+        let unhashed = if self.kind == Kind::Udp { 2 } else { 0 };
+        &self.bytes[..self.header_len() - unhashed]
+    }
+
+    /// The checksum behind the IP header as it stands there; zero where there is none.
+    pub(crate) fn checksum(&self) -> u16 {
+        self.checksum_at().map_or(0, |at| word(&self.bytes, at))
     }
 
     /// The RST that refuses a segment (RFC 9293 §3.10.7.1); `None` for what is no TCP and for an RST.
@@ -247,7 +277,7 @@ impl Packet {
         bytes.extend_from_slice(&sequence.to_be_bytes());
         bytes.extend_from_slice(&acknowledgement.to_be_bytes());
         bytes.extend_from_slice(&[0x50, bits, 0, 0, 0, 0, 0, 0]);
-        let mut packet = Self { bytes, kind: Kind::Tcp, transport };
+        let mut packet = Self { bytes, kind: Kind::Tcp, transport, summed: true };
         packet.fill_checksum();
         Some(packet)
     }
@@ -341,7 +371,7 @@ impl Packet {
     /// Whether the checksum of UDP, TCP or ICMP holds, as a host checks before it believes a packet. True for
     /// UDP over IPv4 that has none (RFC 768) and for other protocols.
     pub fn checksum_holds(&self) -> bool {
-        if self.kind == Kind::Other {
+        if self.kind == Kind::Other || !self.summed {
             return true;
         }
         if self.kind == Kind::Udp && word(self.transport(), 6) == 0 {
@@ -354,6 +384,7 @@ impl Packet {
     /// The same packet after noise on the wire: one byte differs, which a 16-bit sum always shows. `None` where what
     /// is left is no packet that a router or a host would take.
     pub fn damage(mut self, rng: &mut Rng) -> Option<Self> {
+        self.complete();
         let at = rng.below(self.bytes.len() as u64) as usize;
         self.bytes[at] ^= 1 + rng.below(255) as u8;
         Self::parse(self.bytes).ok()

@@ -52,7 +52,15 @@ impl Packet {
 
     /// Makes the checksum behind the IP header right again, whatever it was: for tests that forge packets.
     pub fn renew_checksum(&mut self) {
+        self.summed = true;
         self.fill_checksum();
+    }
+
+    /// What the datagram, segment or message carries, for its receiver to read in place. The packet is none any more
+    /// when that changes.
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        let at = self.header_len();
+        &mut self.bytes[at..]
     }
 
     fn set_end(&mut self, ip_at: usize, port_at: usize, end: SocketAddr) -> bool {
@@ -93,6 +101,9 @@ impl Packet {
 
     /// The checksum behind the IP header after something that it covers changed.
     fn update_checksum(&mut self, old: &[u8], new: &[u8]) {
+        if !self.summed {
+            return;
+        }
         let Some(at) = self.checksum_at() else { return };
         let sum = word(&self.bytes, at);
         if self.kind == Kind::Udp && sum == 0 {

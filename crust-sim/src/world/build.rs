@@ -22,6 +22,7 @@ impl World {
             interfaces: Vec::new(),
             own: Default::default(),
             routes: Routes::default(),
+            remembered: Default::default(),
             forwards: false,
             outside: None,
             boxes: [None, None],
@@ -71,6 +72,7 @@ impl World {
     }
 
     fn new_interface(&mut self, host: HostId, segment: Option<SegmentId>, link: LinkConfig) -> InterfaceId {
+        self.topology_changed();
         let id = InterfaceId(self.interfaces.len() as u32);
         let rng = self.rng.fork("link", u64::from(id.0));
         self.interfaces.push(Interface {
@@ -80,6 +82,7 @@ impl World {
             up: true,
             addresses: Vec::new(),
             link: Link::new(link, rng),
+            wire: Default::default(),
             cell: 0,
         });
         self.node_mut(host).interfaces.push(id);
@@ -97,6 +100,7 @@ impl World {
     }
 
     fn set_address(&mut self, interface: InterfaceId, address: Prefix) {
+        self.topology_changed();
         self.unset_address(interface, address.ip);
         let entry = self.interface_mut(interface);
         entry.addresses.push(address);
@@ -118,6 +122,7 @@ impl World {
     }
 
     fn unset_address(&mut self, interface: InterfaceId, ip: IpAddr) -> bool {
+        self.topology_changed();
         let entry = self.interface_mut(interface);
         let Some(at) = entry.addresses.iter().position(|address| address.ip == ip) else { return false };
         let address = entry.addresses.remove(at);
@@ -162,12 +167,14 @@ impl World {
         via: Option<IpAddr>,
         metric: u32,
     ) {
+        self.topology_changed();
         self.node_mut(host).routes.add(to, interface, via, metric);
     }
 
     /// The default route of `via`'s IP version, by a neighbour.
     pub fn set_gateway(&mut self, interface: InterfaceId, via: IpAddr) {
         let to = if via.is_ipv4() { Prefix::V4 } else { Prefix::V6 };
+        self.topology_changed();
         let host = self.interface(interface).host;
         let routes = &mut self.node_mut(host).routes;
         routes.remove(to, |on, _| on == interface);
@@ -176,6 +183,7 @@ impl World {
 
     /// Takes away the routes to exactly that network.
     pub fn remove_route(&mut self, host: HostId, to: Prefix) {
+        self.topology_changed();
         self.node_mut(host).routes.remove(to, |_, _| true);
     }
 

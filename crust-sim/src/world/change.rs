@@ -16,6 +16,7 @@ impl World {
 
     /// Takes an interface down (no carrier: routes over it don't count, its host knows) or up again.
     pub fn set_interface_up(&mut self, interface: InterfaceId, up: bool) {
+        self.topology_changed();
         let entry = self.interface_mut(interface);
         if std::mem::replace(&mut entry.up, up) != up {
             let host = entry.host;
@@ -37,6 +38,7 @@ impl World {
 
     /// Plugs an interface into another segment, or into none. It keeps its addresses.
     pub fn replug(&mut self, interface: InterfaceId, segment: Option<SegmentId>) {
+        self.topology_changed();
         if let Some(before) = self.interface(interface).segment {
             let before = &mut self.segments[before.0 as usize];
             before.members.retain(|member| *member != interface);

@@ -8,9 +8,11 @@
 //! What a router's own programs send passes no middlebox, and what comes back for them is theirs before any box is
 //! asked.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World, trace};
+use super::way::{Next, Way};
+use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World};
+use crate::digest::digest;
 use crate::host::HostId;
 use crate::link::{Arrival, Freight, Oversize, Passage};
 use crate::packet::{Ecn, IcmpKind, Packet};
@@ -18,102 +20,26 @@ use crate::packet::{Ecn, IcmpKind, Packet};
 /// Neighbours that don't answer are given up after so long: three queries, one a second (RFC 4861 §10; Linux's ARP).
 const NO_NEIGHBOUR_AFTER: crust_proto::Duration = crust_proto::Duration::from_secs(3);
 
-/// Where a packet goes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) interface: InterfaceId,
-    pub(super) next: Next,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// One neighbour.
-    One(IpAddr),
-    /// All on the segment.
-    All,
-}
-
 /// The two ends of a packet before a middlebox changed them, if one did.
 type Was = Option<(SocketAddr, SocketAddr)>;
 
 impl World {
-    /// Whether an address means all hosts of a segment that the host is on, or of any.
-    pub(super) fn is_broadcast(&self, host: HostId, ip: IpAddr) -> bool {
-        let IpAddr::V4(v4) = ip else { return false };
-        if v4.is_broadcast() {
-            return true;
-        }
-        // Cheap for nearly all: a directed broadcast address ends in ones, at least two of them.
-        u32::from(v4) & 3 == 3
-            && self.node(host).interfaces.iter().any(|interface| {
-                self.interface(*interface).addresses.iter().any(|address| address.broadcast() == Some(ip))
-            })
-    }
-
-    /// The way from a host to an address, with that source address or any.
-    pub(super) fn way(&self, host: HostId, to: IpAddr, from: Option<IpAddr>) -> Option<Way> {
-        let node = self.node(host);
-        if node.has(to) {
-            return Some(Way { interface: *node.interfaces.first()?, next: Next::One(to) });
-        }
-        let from_interface = from.and_then(|from| node.own.get(&from).copied());
-        if to.is_multicast() || to == IpAddr::V4(Ipv4Addr::BROADCAST) {
-            let usable = |interface: InterfaceId| {
-                let interface = self.interface(interface);
-                interface.up
-                    && !interface.loopback
-                    && interface.addresses.iter().any(|address| address.ip.is_ipv4() == to.is_ipv4())
-            };
-            let interface = from_interface
-                .or_else(|| node.interfaces.iter().copied().find(|interface| usable(*interface)))
-                .filter(|interface| usable(*interface))?;
-            return Some(Way { interface, next: Next::All });
-        }
-        let works = |interface: InterfaceId| self.interface(interface).up;
-        let hop = node.routes.lookup(to, works, |interface| Some(interface) == from_interface)?;
-        let directed = || self.interface(hop.interface).addresses.iter().any(|on| on.broadcast() == Some(to));
-        let all = hop.via.is_none() && matches!(to, IpAddr::V4(v4) if u32::from(v4) & 3 == 3) && directed();
-        let next = if all { Next::All } else { Next::One(hop.via.unwrap_or(to)) };
-        Some(Way { interface: hop.interface, next })
-    }
-
-    /// The source address for a way (after RFC 6724 §5): the destination itself where that is the host's own; else
-    /// of the interface's addresses of that IP version the one of the same scope and with the longest prefix in
-    /// common with the destination, the first of equals.
-    pub(super) fn source_for(&self, way: Way, to: IpAddr) -> Option<IpAddr> {
-        let interface = self.interface(way.interface);
-        if interface.loopback {
-            return Some(to);
-        }
-        let mut best: Option<(u32, IpAddr)> = None;
-        for address in &interface.addresses {
-            if address.ip.is_ipv4() != to.is_ipv4() {
-                continue;
-            }
-            let rank =
-                u32::from(is_link_local(address.ip) == is_link_local(to)) * 1000 + common(address.ip, to);
-            if best.is_none_or(|(most, _)| rank > most) {
-                best = Some((rank, address.ip));
-            }
-        }
-        best.map(|(_, ip)| ip)
-    }
-
     /// Sends a packet that a host made.
     pub(super) fn emit(&mut self, host: HostId, moving: Moving) {
         if self.node(host).power != Power::Up {
             return self.recycle(moving.packet);
         }
-        match self.way(host, moving.packet.destination_ip(), Some(moving.packet.source_ip())) {
+        let (to, from) = (moving.packet.destination_ip(), moving.packet.source_ip());
+        match self.destination(host, to, Some(from)).way {
             Some(way) => self.send_by(host, way, moving),
             None => self.dropped(host, moving),
         }
     }
 
     /// Sends a packet that a host made, on a way that is known.
-    pub(super) fn send_by(&mut self, host: HostId, way: Way, moving: Moving) {
+    pub(super) fn send_by(&mut self, host: HostId, way: Way, mut moving: Moving) {
         let now = self.now;
-        self.trace.packet(now, host, Some(way.interface), Sight::Sent, &moving.packet, moving.payload);
+        self.trace.packet(now, host, Some(way.interface), Sight::Sent, &mut moving.packet, moving.payload);
         if way.next == Next::All {
             // The host's own sockets hear it too (IP_MULTICAST_LOOP, on by default).
             self.deliver_to_all(host, way.interface, moving.clone());
@@ -126,22 +52,15 @@ impl World {
         let now = self.now;
         let interface = &mut self.interfaces[way.interface.0 as usize];
         if interface.loopback {
-            let packet = self.put_moving(moving);
-            return self.schedule(now, Event::Arrive { interface: way.interface, packet });
+            return self.schedule_arrival(way.interface, way.interface, now, moving);
         }
         let Some(segment) = interface.segment.filter(|_| interface.up) else {
             return self.lost(host, way.interface, moving);
         };
-        let segment = &self.segments[segment.0 as usize];
-        let to = match way.next {
+        let one = match way.next {
+            Next::One(to) => Some(to),
             Next::All => None,
-            Next::One(_) if segment.wire => {
-                segment.members.iter().copied().find(|member| *member != way.interface)
-            }
-            Next::One(next) => match segment.by_address.get(&next) {
-                Some(to) => Some(*to),
-                None => return self.no_neighbour(host, moving, was),
-            },
+            Next::Nobody => return self.no_neighbour(host, moving, was),
         };
         let freight = Freight {
             len: moving.packet.len(),
@@ -153,25 +72,22 @@ impl World {
             Passage::Lost(_) => self.lost(host, way.interface, moving),
             Passage::TooBig(mtu) => self.refuse(host, moving, IcmpKind::TooBig { mtu }, was),
             Passage::Arrives(first, second) => {
-                let receivers = match (way.next, to) {
-                    (Next::One(_), Some(to)) => {
-                        if self.interface(to).cell != cell {
-                            return self.lost(host, way.interface, moving);
-                        }
-                        if let Some(second) = second {
-                            let copy = moving.clone();
-                            self.land(to, second, copy);
-                        }
-                        return self.land(to, first, moving);
+                if let Some(to) = one {
+                    if self.interface(to).cell != cell {
+                        return self.lost(host, way.interface, moving);
                     }
-                    (Next::One(_), None) => return self.lost(host, way.interface, moving),
-                    (Next::All, _) => segment.members.clone(),
-                };
+                    if let Some(second) = second {
+                        let copy = moving.clone();
+                        self.land(way.interface, to, second, copy);
+                    }
+                    return self.land(way.interface, to, first, moving);
+                }
+                let receivers = self.segments[segment.0 as usize].members.clone();
                 for to in receivers {
                     if to != way.interface && self.interface(to).cell == cell {
                         for arrival in [Some(first), second].into_iter().flatten() {
                             let copy = moving.clone();
-                            self.land(to, arrival, copy);
+                            self.land(way.interface, to, arrival, copy);
                         }
                     }
                 }
@@ -181,7 +97,7 @@ impl World {
     }
 
     /// A packet has passed a link and will arrive.
-    fn land(&mut self, to: InterfaceId, arrival: Arrival, mut moving: Moving) {
+    fn land(&mut self, from: InterfaceId, to: InterfaceId, arrival: Arrival, mut moving: Moving) {
         if arrival.marked {
             moving.packet.set_ecn(Ecn::Ce);
         }
@@ -192,25 +108,24 @@ impl World {
             let before = moving.packet.clone();
             match moving.packet.damage(rng) {
                 Some(packet) => {
-                    let payload = trace::digest(packet.payload(), 1);
+                    let payload = digest_foreign(&packet);
                     moving = Moving { packet, payload, ruined: false };
                 }
                 None => moving = Moving { packet: before, ruined: true, ..moving },
             }
         }
-        let packet = self.put_moving(moving);
-        self.schedule(arrival.at, Event::Arrive { interface: to, packet });
+        self.schedule_arrival(from, to, arrival.at, moving);
     }
 
     /// Lets a packet arrive at an interface now, as though it had come over its link: for tests that forge packets.
     pub fn inject(&mut self, at: InterfaceId, packet: Packet) {
-        let payload = trace::digest(packet.payload(), 0);
+        let payload = digest_foreign(&packet);
         let packet = self.put_moving(Moving { packet, payload, ruined: false });
         self.schedule(self.now, Event::Arrive { interface: at, packet });
     }
 
     /// A packet is at an interface.
-    pub(super) fn arrive(&mut self, at: InterfaceId, moving: Moving) {
+    pub(super) fn arrive(&mut self, at: InterfaceId, mut moving: Moving) {
         let now = self.now;
         let interface = self.interface(at);
         let (host, loopback) = (interface.host, interface.loopback);
@@ -221,25 +136,24 @@ impl World {
             }
             return self.lost(host, at, moving);
         }
-        self.trace.packet(now, host, Some(at), Sight::Arrived, &moving.packet, moving.payload);
-        let to = moving.packet.destination_ip();
-        if to.is_multicast() || (!loopback && self.is_broadcast(host, to)) {
+        self.trace.packet(now, host, Some(at), Sight::Arrived, &mut moving.packet, moving.payload);
+        let to = self.destination(host, moving.packet.destination_ip(), None);
+        if to.multicast || (!loopback && to.broadcast) {
             return self.deliver_to_all(host, at, moving);
         }
         let node = self.node(host);
         if loopback || !node.forwards {
-            if node.has(to) {
+            if to.own.is_some() {
                 return self.deliver(host, moving);
             }
             return self.dropped(host, moving);
         }
-        let ipv6 = !moving.packet.is_ipv4();
-        let boxed = node.boxes[usize::from(ipv6)].is_some();
+        let boxed = node.boxes[usize::from(!moving.packet.is_ipv4())].is_some();
         if boxed && node.outside == Some(at) {
-            return self.inbound(host, at, moving);
+            return self.inbound(host, at, moving, to.own.is_some());
         }
-        if node.has(to) {
-            if boxed && node.own.get(&to).copied() == node.outside && node.outside.is_some() {
+        if let Some(own) = to.own {
+            if boxed && Some(own) == node.outside {
                 return self.for_outer_address(host, at, moving);
             }
             return self.deliver(host, moving);
@@ -247,10 +161,9 @@ impl World {
         self.forward(host, at, moving, None);
     }
 
-    /// A packet from the outside, before a middlebox.
-    fn inbound(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
+    /// A packet from the outside, before a middlebox; `own`: to the router itself.
+    fn inbound(&mut self, host: HostId, at: InterfaceId, mut moving: Moving, own: bool) {
         let now = self.now;
-        let own = self.node(host).has(moving.packet.destination_ip());
         let Some(flow) = moving.packet.flow() else {
             let quoted = moving.packet.quoted();
             let middlebox = self.box_for(host, &moving.packet);
@@ -259,7 +172,7 @@ impl World {
                 (Some(inner), Some(quoted)) if inner != quoted.flow.source => {
                     moving.packet.set_quoted_source(inner);
                     moving.packet.set_destination(inner);
-                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                    moving.payload = digest(moving.packet.payload(), 0);
                     self.forward(host, at, moving, None)
                 }
                 (Some(_), _) if !own => self.forward(host, at, moving, None),
@@ -357,7 +270,7 @@ impl World {
         moving.packet.set_quoted_destination(ends.destination);
         moving.packet.set_source(ends.destination);
         moving.packet.set_destination(ends.source);
-        moving.payload = trace::digest(moving.packet.payload(), 0);
+        moving.payload = digest(moving.packet.payload(), 0);
         self.forward(host, at, moving, None);
     }
 
@@ -367,7 +280,7 @@ impl World {
         if moving.packet.ttl() <= 1 {
             return self.refuse_at(host, at, moving, IcmpKind::TimeExceeded, was);
         }
-        let Some(way) = self.way(host, moving.packet.destination_ip(), None) else {
+        let Some(way) = self.destination(host, moving.packet.destination_ip(), None).way else {
             return self.refuse_at(host, at, moving, IcmpKind::HostUnreachable, was);
         };
         let next = self.interface(way.interface);
@@ -392,7 +305,7 @@ impl World {
         }
         moving.packet.decrement_ttl();
         self.node_mut(host).stats.forwarded += 1;
-        self.trace.show(now, host, Some(way.interface), Sight::Sent, &moving.packet);
+        self.trace.show(now, host, Some(way.interface), Sight::Sent, &mut moving.packet);
         self.transmit(host, way, moving, was);
     }
 
@@ -417,7 +330,7 @@ impl World {
                 if outer != quoted.flow.destination {
                     moving.packet.set_quoted_destination(outer);
                     moving.packet.set_source(outer);
-                    moving.payload = trace::digest(moving.packet.payload(), 0);
+                    moving.payload = digest(moving.packet.payload(), 0);
                 }
                 true
             }
@@ -467,7 +380,7 @@ impl World {
 
     /// Sends a packet that the host itself made up just now.
     pub(super) fn reply(&mut self, host: HostId, packet: Packet) {
-        let payload = trace::digest(packet.payload(), 0);
+        let payload = digest(packet.payload(), 0);
         self.emit(host, Moving { packet, payload, ruined: false });
     }
 
@@ -482,39 +395,28 @@ impl World {
         let error = reporter
             .and_then(|reporter| Packet::icmp_error(&moving.packet, IcmpKind::HostUnreachable, reporter));
         if let Some(error) = error {
-            let payload = trace::digest(error.payload(), 0);
+            let payload = digest(error.payload(), 0);
             let packet = self.put_moving(Moving { packet: error, payload, ruined: false });
             self.schedule(self.now + NO_NEIGHBOUR_AFTER, Event::Emit { host, packet });
         }
         self.dropped(host, moving);
     }
 
-    fn lost(&mut self, host: HostId, at: InterfaceId, moving: Moving) {
+    fn lost(&mut self, host: HostId, at: InterfaceId, mut moving: Moving) {
         let now = self.now;
-        self.trace.packet(now, host, Some(at), Sight::Lost, &moving.packet, moving.payload);
+        self.trace.packet(now, host, Some(at), Sight::Lost, &mut moving.packet, moving.payload);
         self.recycle(moving.packet);
     }
 
-    pub(super) fn dropped(&mut self, host: HostId, moving: Moving) {
+    pub(super) fn dropped(&mut self, host: HostId, mut moving: Moving) {
         let now = self.now;
         self.node_mut(host).stats.dropped += 1;
-        self.trace.packet(now, host, None, Sight::Dropped, &moving.packet, moving.payload);
+        self.trace.packet(now, host, None, Sight::Dropped, &mut moving.packet, moving.payload);
         self.recycle(moving.packet);
     }
 }
 
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
-/// How many leading bits two addresses have in common.
-fn common(a: IpAddr, b: IpAddr) -> u32 {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (u32::from(a) ^ u32::from(b)).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (u128::from(a) ^ u128::from(b)).leading_zeros(),
-        _ => 0,
-    }
+/// The digest of a packet that the world did not make, whose checksum may be any.
+fn digest_foreign(packet: &Packet) -> u64 {
+    digest(packet.payload(), 1 + u64::from(packet.checksum()))
 }

@@ -35,7 +35,7 @@ impl World {
     /// What the world holds at present. O(1).
     pub fn load(&self) -> WorldLoad {
         WorldLoad {
-            packets: self.moving.len() - self.free_moving.len(),
+            packets: self.on_wires + self.moving.len() - self.free_moving.len(),
             pending: self.heap.len(),
             told: self.events.len(),
         }

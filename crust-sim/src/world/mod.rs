@@ -50,6 +50,7 @@
 //! were at the same places at the same times.
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
@@ -57,6 +58,7 @@ use std::net::IpAddr;
 use crust_proto::{Duration, Instant, UnixTime};
 
 use crate::Rng;
+use crate::digest::digest;
 use crate::host::clock::Clock;
 use crate::host::tcp::TcpTable;
 use crate::host::timers::Timers;
@@ -72,18 +74,22 @@ pub(crate) mod load;
 mod local;
 mod middlebox;
 mod route;
+mod size;
 mod sockets;
 mod tcp_sockets;
 mod trace;
+mod way;
 
 pub use crate::host::InterfaceId;
 pub use load::{HostLoad, WorldLoad};
 pub use middlebox::{HairpinError, Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
+pub use size::WorldSize;
 pub use trace::{Sight, Tap, Tapped};
 
 use route::Routes;
 use trace::Trace;
+use way::Remembered;
 
 /// The wall clocks of a new world show 2026-01-01T00:00:00Z.
 pub const WORLD_BEGINS: UnixTime = UnixTime::from_millis(1_767_225_600_000);
@@ -111,6 +117,7 @@ struct Node {
     /// All addresses of all interfaces.
     own: BTreeMap<IpAddr, InterfaceId>,
     routes: Routes,
+    remembered: Remembered,
     forwards: bool,
     /// The interface that middleboxes stand before, and the boxes for IPv4 and IPv6.
     outside: Option<InterfaceId>,
@@ -136,6 +143,8 @@ struct Interface {
     addresses: Vec<Prefix>,
     /// What it sends goes through this.
     link: Link,
+    /// What is on its way from here and arrives in the order in which it was sent; the heap knows of the first.
+    wire: VecDeque<OnWire>,
     /// On its segment, members of different cells do not hear each other.
     cell: u32,
 }
@@ -151,7 +160,9 @@ struct Segment {
 /// What comes next at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A packet arrives at an interface.
+    /// The first packet on the wire from an interface arrives.
+    Next { from: InterfaceId },
+    /// A packet that keeps no order arrives at an interface.
     Arrive { interface: InterfaceId, packet: u32 },
     /// A host sends a packet that it has kept back.
     Emit { host: HostId, packet: u32 },
@@ -168,8 +179,17 @@ enum Event {
 struct Moving {
     packet: Packet,
     payload: u64,
-    /// Its headers don't fit its payload's digest any more; a link has damaged it to nothing.
+    /// A link has damaged it to what is no packet any more; its headers don't fit its payload's digest.
     ruined: bool,
+}
+
+/// A packet on a wire: when it arrives, which event that is, and where.
+#[derive(Debug)]
+struct OnWire {
+    at: Instant,
+    serial: u64,
+    to: InterfaceId,
+    moving: Moving,
 }
 
 type Action = Box<dyn FnOnce(&mut World) + Send>;
@@ -183,11 +203,15 @@ pub struct World {
     begun: bool,
     /// UDP datagrams that hosts have sent.
     datagrams: u64,
+    /// Packets on all wires.
+    on_wires: usize,
     serial: u64,
     heap: BinaryHeap<Reverse<(Instant, u64, Event)>>,
     nodes: Vec<Node>,
     interfaces: Vec<Interface>,
     segments: Vec<Segment>,
+    /// Counts changes of what ways depend on.
+    topology: u64,
     moving: Vec<Option<Moving>>,
     free_moving: Vec<u32>,
     actions: Vec<Option<Action>>,
@@ -210,7 +234,7 @@ impl fmt::Debug for World {
 }
 
 /// Buffers kept for reuse; what a world holds on its way at once is seldom more.
-const MOST_BUFFERS: usize = 1024;
+const MOST_BUFFERS: usize = 8192;
 /// The room of a fresh buffer: an Ethernet's packet.
 const BUFFER: usize = 1500;
 
@@ -223,11 +247,13 @@ impl World {
             now: Instant::ZERO,
             begun: false,
             datagrams: 0,
+            on_wires: 0,
             serial: 0,
             heap: BinaryHeap::new(),
             nodes: Vec::new(),
             interfaces: Vec::new(),
             segments: Vec::new(),
+            topology: 0,
             moving: Vec::new(),
             free_moving: Vec::new(),
             actions: Vec::new(),
@@ -280,7 +306,7 @@ impl World {
 
     /// Adds something that happened in a program of the host to the hash, so that programs that differ differ.
     pub fn note(&mut self, host: HostId, what: &[u8]) {
-        self.trace.record(self.now, 255, host.0, trace::digest(what, 0));
+        self.trace.record(self.now, 255, host.0, digest(what, 0));
     }
 
     /// What a host's program must know next: in order, and each once.
@@ -296,9 +322,28 @@ impl World {
     /// Jumps to the next event and lets it happen. Its time; `None` if there is none.
     pub fn step(&mut self) -> Option<Instant> {
         self.begun = true;
-        let Reverse((at, _, event)) = self.heap.pop()?;
+        let mut first = self.heap.peek_mut()?;
+        let Reverse((at, _, event)) = *first;
         self.now = self.now.max(at);
-        self.happen(event);
+        if let Event::Next { from } = event {
+            let wire = &mut self.interfaces[from.0 as usize].wire;
+            let arrived = wire.pop_front();
+            self.on_wires -= usize::from(arrived.is_some());
+            // The one behind takes its place, which is seldom far from the top.
+            match wire.front() {
+                Some(next) => {
+                    *first = Reverse((next.at, next.serial, event));
+                    drop(first);
+                }
+                None => drop(PeekMut::pop(first)),
+            }
+            if let Some(OnWire { to, moving, .. }) = arrived {
+                self.arrive(to, moving);
+            }
+        } else {
+            PeekMut::pop(first);
+            self.happen(event);
+        }
         Some(self.now)
     }
 
@@ -346,6 +391,7 @@ impl World {
 
     fn happen(&mut self, event: Event) {
         match event {
+            Event::Next { .. } => {}
             Event::Arrive { interface, packet } => {
                 if let Some(moving) = self.take_moving(packet) {
                     self.arrive(interface, moving);
@@ -377,6 +423,22 @@ impl World {
         self.heap.push(Reverse((at.max(self.now), self.serial, event)));
     }
 
+    /// Lets a packet that was sent from an interface arrive at another.
+    fn schedule_arrival(&mut self, from: InterfaceId, to: InterfaceId, at: Instant, moving: Moving) {
+        let wire = &mut self.interfaces[from.0 as usize].wire;
+        if wire.back().is_some_and(|last| at < last.at) {
+            // It overtakes.
+            let packet = self.put_moving(moving);
+            return self.schedule(at, Event::Arrive { interface: to, packet });
+        }
+        self.serial += 1;
+        if wire.is_empty() {
+            self.heap.push(Reverse((at, self.serial, Event::Next { from })));
+        }
+        self.on_wires += 1;
+        wire.push_back(OnWire { at, serial: self.serial, to, moving });
+    }
+
     fn put_moving(&mut self, moving: Moving) -> u32 {
         match self.free_moving.pop() {
             Some(index) => {
@@ -401,10 +463,12 @@ impl World {
         self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER))
     }
 
-    /// A packet has ended; its buffer is kept.
-    fn recycle(&mut self, packet: Packet) {
-        if self.buffers.len() < MOST_BUFFERS {
-            self.buffers.push(packet.into_bytes());
+    /// A packet has ended; its buffer is kept if it was one of these, so that there are never more than were once in
+    /// use together.
+    pub(crate) fn recycle(&mut self, packet: Packet) {
+        let buffer = packet.into_bytes();
+        if (BUFFER..=2 * BUFFER).contains(&buffer.capacity()) && self.buffers.len() < MOST_BUFFERS {
+            self.buffers.push(buffer);
         }
     }
 

@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::Instant;
 
-use super::{InterfaceId, Moving, Node, Power, World, trace};
+use super::{InterfaceId, Moving, Node, Power, World};
+use crate::digest::digest;
 use crate::host::{HostId, NetError, Received, SendOptions, UdpError, UdpId, UdpOptions};
-use crate::packet::{DEFAULT_TTL, IPV4_HEADER, IPV6_HEADER, Packet, UDP_HEADER, UdpHeader};
+use crate::packet::{DEFAULT_TTL, IPV4_HEADER, IPV6_HEADER, MAX_PACKET, Packet, UDP_HEADER, UdpHeader};
 
 /// The ports that a host gives by itself: Linux's `ip_local_port_range`.
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -124,6 +125,23 @@ impl World {
         options: SendOptions,
         payload: &[u8],
     ) -> Result<(), NetError> {
+        self.udp_send_all(socket, to, options, payload, payload.len())
+    }
+
+    /// Sends `data` as datagrams of `segment` bytes each, the last one as long as is left: what one system call does
+    /// (GSO). All or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::udp_send`].
+    pub(crate) fn udp_send_all(
+        &mut self,
+        socket: UdpId,
+        to: SocketAddr,
+        options: SendOptions,
+        data: &[u8],
+        segment: usize,
+    ) -> Result<(), NetError> {
         let host = socket.host;
         self.running(host)?;
         let bound = self.node_mut(host).udp.get(socket)?;
@@ -138,11 +156,11 @@ impl World {
         {
             return Err(NetError::AddrNotAvailable);
         }
-        let to_all = self.is_broadcast(host, to.ip());
-        if to_all && !broadcast {
+        let destination = self.destination(host, to.ip(), wanted);
+        if destination.broadcast && !broadcast {
             return Err(NetError::PermissionDenied);
         }
-        let way = self.way(host, to.ip(), wanted).ok_or(NetError::NetworkUnreachable)?;
+        let way = destination.way.ok_or(NetError::NetworkUnreachable)?;
         let from = wanted.or_else(|| self.source_for(way, to.ip())).ok_or(NetError::NetworkUnreachable)?;
         let multicast_ttl = if to.ip().is_multicast() { 1 } else { DEFAULT_TTL };
         let header = UdpHeader {
@@ -152,20 +170,29 @@ impl World {
             ecn: options.ecn,
             dont_fragment: options.dont_fragment,
         };
-        let ip_header = if to.is_ipv4() { IPV4_HEADER } else { IPV6_HEADER };
+        let longest =
+            if to.is_ipv4() { IPV4_HEADER } else { IPV6_HEADER } + UDP_HEADER + data.len().min(segment);
+        let link = &self.interface(way.interface).link.config;
         if (options.dont_fragment || to.is_ipv6())
-            && ip_header + UDP_HEADER + payload.len()
-                > usize::from(self.interface(way.interface).link.config.mtu)
-            && self.interface(way.interface).link.config.oversize == crate::link::Oversize::TooBig
+            && longest > usize::from(link.mtu)
+            && link.oversize == crate::link::Oversize::TooBig
+            || longest > MAX_PACKET
         {
             return Err(NetError::MessageTooLong);
         }
-        let buffer = self.buffer();
-        let packet = Packet::udp(buffer, &header, payload).map_err(|_| NetError::MessageTooLong)?;
-        let digest = trace::digest(payload, 0);
-        self.datagrams += 1;
-        self.send_by(host, way, Moving { packet, payload: digest, ruined: false });
-        Ok(())
+        let mut rest = data;
+        loop {
+            let (payload, after) = rest.split_at(rest.len().min(segment));
+            let packet = Packet::udp_unsummed(self.buffer(), &header, payload)
+                .map_err(|_| NetError::MessageTooLong)?;
+            self.datagrams += 1;
+            let payload = digest(payload, 0);
+            self.send_by(host, way, Moving { packet, payload, ruined: false });
+            rest = after;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Takes the datagram that has waited longest, into `buffer`; `None` where none waits, and only then is the next
@@ -175,11 +202,7 @@ impl World {
     ///
     /// [`NetError::BadSocket`].
     pub fn udp_recv(&mut self, socket: UdpId, buffer: &mut [u8]) -> Result<Option<Received>, NetError> {
-        let entry = self.node_mut(socket.host).udp.get(socket)?;
-        let Some(packet) = entry.pop() else {
-            entry.readable_told = false;
-            return Ok(None);
-        };
+        let Some(packet) = self.udp_take(socket)? else { return Ok(None) };
         let payload = packet.payload();
         let len = payload.len().min(buffer.len());
         buffer[..len].copy_from_slice(&payload[..len]);
@@ -194,6 +217,18 @@ impl World {
         });
         self.recycle(packet);
         Ok(received)
+    }
+
+    /// As [`World::udp_recv`], the packet itself, to be [recycled](Self::recycle).
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::BadSocket`].
+    pub(crate) fn udp_take(&mut self, socket: UdpId) -> Result<Option<Packet>, NetError> {
+        let entry = self.node_mut(socket.host).udp.get(socket)?;
+        let packet = entry.pop();
+        entry.readable_told &= packet.is_some();
+        Ok(packet)
     }
 
     /// Takes the ICMP error that has waited longest; `None` where none waits, and only then is the next one

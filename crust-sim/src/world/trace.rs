@@ -5,6 +5,7 @@ use std::fmt;
 use crust_proto::Instant;
 
 use super::InterfaceId;
+use crate::digest::digest_headers;
 use crate::host::HostId;
 use crate::packet::Packet;
 
@@ -68,11 +69,11 @@ impl Trace {
     /// Something that happened: when, where, and what in 64 bits.
     pub(super) fn record(&mut self, now: Instant, kind: u8, place: u32, what: u64) {
         self.events += 1;
-        let mut record = [0; 21];
+        let mut record = [0; 24];
         record[0..8].copy_from_slice(&now.as_nanos().to_le_bytes());
-        record[8] = kind;
-        record[9..13].copy_from_slice(&place.to_le_bytes());
-        record[13..21].copy_from_slice(&what.to_le_bytes());
+        record[8..16].copy_from_slice(&what.to_le_bytes());
+        record[16..20].copy_from_slice(&place.to_le_bytes());
+        record[20..24].copy_from_slice(&u32::from(kind).to_le_bytes());
         self.gathered.extend_from_slice(&record);
         if self.gathered.len() >= GATHERED {
             self.hasher.update(&self.gathered[..GATHERED]);
@@ -88,10 +89,10 @@ impl Trace {
         host: HostId,
         interface: Option<InterfaceId>,
         sight: Sight,
-        packet: &Packet,
+        packet: &mut Packet,
         payload: u64,
     ) {
-        let headers = digest(&packet.bytes()[..packet.header_len()], payload);
+        let headers = digest_headers(packet.hashed_headers(), payload);
         self.record(now, sight as u8, interface.map_or(u32::MAX, |interface| interface.0), headers);
         self.show(now, host, interface, sight, packet);
     }
@@ -103,9 +104,10 @@ impl Trace {
         host: HostId,
         interface: Option<InterfaceId>,
         sight: Sight,
-        packet: &Packet,
+        packet: &mut Packet,
     ) {
         if let Some(tap) = &mut self.tap {
+            packet.complete();
             tap(&Tapped { now, host, interface, sight, packet });
         }
     }
@@ -116,32 +118,4 @@ impl Trace {
         hasher.update(&self.gathered);
         *hasher.finalize().as_bytes()
     }
-}
-
-/// A fast digest of bytes: two lanes of multiply and fold, as wyhash does it. It tells runs apart that differ by
-/// accident; nobody tries to fool it.
-pub(super) fn digest(bytes: &[u8], seed: u64) -> u64 {
-    const KEYS: [u64; 4] =
-        [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
-    fn fold(a: u64, b: u64) -> u64 {
-        let product = u128::from(a).wrapping_mul(u128::from(b));
-        product as u64 ^ (product >> 64) as u64
-    }
-    let mut lanes = [seed ^ KEYS[0], seed ^ bytes.len() as u64 ^ KEYS[1]];
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    let eat = |lanes: &mut [u64; 2], block: &[u8; 32]| {
-        let (words, _) = block.as_chunks::<8>();
-        let word = |at: usize| u64::from_le_bytes(words[at]);
-        lanes[0] = fold(word(0) ^ KEYS[2], word(1) ^ lanes[0]);
-        lanes[1] = fold(word(2) ^ KEYS[3], word(3) ^ lanes[1]);
-    };
-    for block in blocks {
-        eat(&mut lanes, block);
-    }
-    if !rest.is_empty() {
-        let mut block = [0; 32];
-        block[..rest.len()].copy_from_slice(rest);
-        eat(&mut lanes, &block);
-    }
-    fold(lanes[0] ^ KEYS[0], lanes[1] ^ KEYS[1])
 }
