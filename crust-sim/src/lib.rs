@@ -57,15 +57,47 @@
 //!           CRUST_SIM_TIMES: "10"             # ten times as many as on a developer's machine
 //! ```
 //!
+//! # Without a test of one's own
+//!
+//! The `crust-sim` command (`cargo install --git https://github.com/maidsafe/crust crust-sim --features cli`) shows who meets whom ([`meeting`]), plays
+//! scenario files ([`scenario`]), and runs worlds full of faults ([`swarm`]) whose seeds many machines can share:
+//!
+//! ```yaml
+//!   sweep:
+//!     runs-on: ubuntu-latest
+//!     strategy:
+//!       matrix:
+//!         shard: [1/4, 2/4, 3/4, 4/4]
+//!     steps:
+//!       - run: cargo install --git https://github.com/maidsafe/crust crust-sim --features cli
+//!       - run: crust-sim sweep --seeds 0..4000 --shard ${{ matrix.shard }} --json > shard.jsonl
+//!       - uses: actions/upload-artifact@v4
+//!         if: always() # of a seed that failed too
+//!         with: { name: "shard-${{ strategy.job-index }}", path: shard.jsonl }
+//!   swept:
+//!     runs-on: ubuntu-latest
+//!     needs: sweep
+//!     if: always()
+//!     steps:
+//!       - uses: actions/download-artifact@v4
+//!       - run: cargo install --git https://github.com/maidsafe/crust crust-sim --features cli
+//!       - run: crust-sim merge shard-*/shard.jsonl # fails where a seed did, or a shard is missing
+//! ```
+//!
 //! # What there is not yet
 //!
-//! Services of routers (UPnP, NAT-PMP, PCP), swarm faults, scenario files and the `crust-sim` command.
+//! Services of routers (UPnP, NAT-PMP, PCP), IP fragments, full send buffers of asynchronous sockets; of crust's own ways
+//! to connect what crust has today ([`meeting::TODAY`]).
 //!
 //! # The rooms
 //!
 //! Imports go downwards.
 //!
 //! ```text
+//! meeting  whether two sites meet     scenario  runs described by files     swarm  worlds full of faults
+//! page     recordings as a page for a browser     pcap   as captures for Wireshark
+//! ───────────────────────────────────────────────────────────────────────────────────
+//! checks   what must hold after every step     record   what a run leaves to be looked at
 //! program  async programs written against crust-async, on an executor in virtual time     seeds   what a test runs with
 //! bare     the same without async: engines, and an event loop     cipher   a provider that encrypts nothing
 //! ───────────────────────────────────────────────────────────────────────────────────
@@ -77,7 +109,7 @@
 //! nat      one NAT: mapping, filtering, allocation      firewall   the same without translation
 //! link     what becomes of a packet between two ends
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng     digest
+//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng     digest     place
 //! ```
 //!
 //! Packets are encoded IP packets everywhere: links, NATs and hosts see what a wire would show, and nothing else.

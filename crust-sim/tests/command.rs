@@ -270,6 +270,53 @@ fn a_replay_tells_everything_of_one_seed_and_that_it_is_the_same_again() {
     place.run("replay four --json").badly(2, "usage", "four");
 }
 
+/// A link that the rest of a scenario goes over.
+const WIRE: &str = "name = \"a walk\"\n[link.wire]\nlatency = \"20ms\"\n";
+/// Two hosts that meet, and how many datagrams they may need for it.
+const MEET: &str = r#"
+[host.a]
+link = "wire"
+[host.b]
+link = "wire"
+[node.alice]
+host = "a"
+[node.bob]
+host = "b"
+[[step]]
+do = "connect"
+from = "alice"
+to = "bob"
+[expect]
+connected = [["alice", "bob"]]
+datagrams-at-most = "#;
+
+#[test]
+fn a_scenario_that_is_wrong_is_shown_with_its_line_its_column_and_what_was_expected() {
+    let place = Place::new();
+    place.write("wrong.toml", &WIRE.replace("20ms", "20 parsecs"));
+    let said = place.run("run wrong.toml --json");
+    let error = said.last();
+    assert_eq!((error["line"].as_u64(), error["column"].as_u64()), (Some(3), Some(11)));
+    assert!(said.stderr.starts_with("wrong.toml:3:11: expected a duration"), "{}", said.stderr);
+    assert!(said.stderr.contains("3 | latency = \"20 parsecs\"\n  |           ^"), "{}", said.stderr);
+    said.badly(2, "bad_file", "expected a duration");
+}
+
+#[test]
+fn a_scenario_passes_or_fails_and_the_exit_code_says_which() {
+    let place = Place::new();
+    place.write("generous.toml", &format!("{WIRE}{MEET}1000\n"));
+    place.write("mean.toml", &format!("{WIRE}{MEET}1\n"));
+    let passed = place.run("run generous.toml --seeds 0..3 --json").well();
+    assert_eq!(passed.objects().len(), 4, "one for each seed, and the sum");
+    assert_eq!((passed.last()["seeds"].as_u64(), passed.last()["failed"].as_u64()), (Some(3), Some(0)));
+    let again = place.run("run generous.toml --seeds 0..3 --json").well();
+    assert_eq!(passed.stdout, again.stdout, "another process, the same hashes");
+    let failed = place.run("run mean.toml --seed 5 --json");
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stdout.contains("datagrams"), "{}", failed.stdout);
+}
+
 #[test]
 fn a_scenario_that_is_no_file_is_refused() {
     let place = Place::new();

@@ -154,11 +154,14 @@ impl Run<'_> {
     fn reboot(&self, place: usize, gate: Option<usize>, new_address: bool) {
         let mut built = self.built.borrow_mut();
         let Some(site) = &mut built.places[place].site else { return };
-        let which = gate.map_or_else(|| "all gates".to_owned(), |gate| format!("gate {}", gate + 1));
+        let (which, verb) = match gate {
+            Some(gate) => (format!("gate {}", gate + 1), "reboots"),
+            None => ("all gates".to_owned(), "reboot"),
+        };
         let with = if new_address { " with a new address" } else { "" };
         self.say(
             site.routers.first().copied(),
-            format!("{which} of {} reboot{with}", self.plan.place(place)),
+            format!("{which} of {} {verb}{with}", self.plan.place(place)),
         );
         let mut world = self.sim.world();
         for (number, router) in site.routers.clone().into_iter().enumerate() {
