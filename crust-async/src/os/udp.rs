@@ -4,8 +4,8 @@ use core::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 
-use crust_proto::recovery::Ecn;
 use crust_proto::Transmit;
+use crust_proto::recovery::Ecn;
 use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
