@@ -210,7 +210,8 @@ pub trait TcpListener: Send + 'static {
     /// # Errors
     ///
     /// What the system says: of one connection that ended before it was accepted, or of the machine, such as a lack of
-    /// [descriptors](is_out_of_descriptors), and then the connection goes on waiting. Either way the listener lives on,
+    /// [descriptors](is_out_of_descriptors), and then the connection goes on waiting (some systems say so even where
+    /// none waits). Either way the listener lives on,
     /// and **nothing is remembered**: calling again tries again at once. So whoever is told of a lack lets some time pass
     /// or closes something first, or spins.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
