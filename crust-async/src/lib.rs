@@ -17,7 +17,7 @@
 //!
 //! # For adapters
 //!
-//! An adapter implements [`Platform`], [`UdpSocket`] and [`Runtime`] and names `Builder` with its platform; see
+//! An adapter implements [`Platform`], its sockets and [`Runtime`] and names `Builder` with its platform; see
 //! [`runtime`] for what they owe. The feature `os` has what adapters for real machines share.
 //!
 //! ```
@@ -86,5 +86,5 @@ pub use events::{Events, NodeEvent};
 pub use monitor::{Monitor, NodeLoad};
 pub use node::{Connect, Destination, Node};
 pub use recv_stream::RecvStream;
-pub use runtime::{BoxFuture, Platform, RecvMeta, Runtime, UdpSocket};
+pub use runtime::{BoxFuture, Platform, RecvMeta, Runtime, TcpListener, TcpStream, UdpSocket};
 pub use send_stream::SendStream;

@@ -1,8 +1,16 @@
 //! What a runtime and a machine must offer for a node to live on them.
 //!
-//! An adapter implements three traits and nothing else: [`Runtime`] (tasks and time), [`Platform`]
-//! (everything else that is outside) and [`UdpSocket`]. When to call them, and what an error means, is
-//! decided in this crate.
+//! An adapter implements [`Runtime`] (tasks and time), [`Platform`] (everything else that is outside) and its sockets:
+//! [`UdpSocket`], [`TcpListener`] and [`TcpStream`]. When to call them, and what an error means, is decided in this
+//! crate.
+//!
+//! # Wakers
+//!
+//! A method that says [`Poll::Pending`] remembers the waker of that call, in place of the one before, and wakes it when
+//! calling again may give another answer. It may wake it for nothing now and then, but never fails to. Of one stream,
+//! [`poll_read`](TcpStream::poll_read) remembers one waker, and [`poll_connected`](TcpStream::poll_connected) and
+//! [`poll_write`](TcpStream::poll_write) together another. Where the answer is ready nothing is remembered: who wants
+//! more calls again. Dropping a socket wakes nobody.
 
 use core::fmt;
 use core::future::Future;
@@ -48,6 +56,10 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 pub trait Platform: Send + 'static {
     /// Its UDP sockets.
     type Socket: UdpSocket;
+    /// Its TCP listeners.
+    type Listener: TcpListener<Stream = Self::Stream>;
+    /// Its TCP streams.
+    type Stream: TcpStream;
 
     /// The runtime that drives the node. Called once, first.
     ///
@@ -63,6 +75,31 @@ pub trait Platform: Send + 'static {
     /// What the system says. The node goes on without that socket, unless it is being made: see
     /// [`Builder::bind`](crate::Builder::bind).
     fn bind_udp(&mut self, local: SocketAddr) -> io::Result<Self::Socket>;
+
+    /// Listens for TCP connections. Port zero leaves the choice to the system; IPv6 listeners are IPv6 only. The port can
+    /// be had again at once by who listens there next, also while connections of the listener before still live or
+    /// linger; but only by one at a time.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: [`AddrInUse`](io::ErrorKind::AddrInUse) where somebody listens there,
+    /// [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) where the address is not of this machine, a lack of
+    /// [descriptors](is_out_of_descriptors).
+    fn listen_tcp(&mut self, local: SocketAddr) -> io::Result<Self::Listener>;
+
+    /// Begins a TCP connection; [`TcpStream::poll_connected`] says what becomes of it. It leaves from `from`, as a rule
+    /// the address of a listener; where the system does not give that address or port to a connection, or has that very
+    /// connection already, from an ephemeral one. [`TcpStream::local_addr`] says which it was.
+    ///
+    /// # Errors
+    ///
+    /// What the system says at once: no route, `from` and `to` of different IP versions, a lack of
+    /// [descriptors](is_out_of_descriptors). Some say it here, some later.
+    fn dial_tcp(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<Self::Stream>;
+
+    /// How many files and sockets this process may have open at a time. `None`: there is no such limit, or the system
+    /// does not tell.
+    fn descriptors(&mut self) -> Option<usize>;
 
     /// The addresses of all interfaces that are up.
     ///
@@ -152,4 +189,105 @@ pub trait UdpSocket: Send + 'static {
     fn max_gso_segments(&self) -> usize {
         1
     }
+}
+
+/// A TCP socket that listens. Dropped it listens no more, and connections that nobody has accepted are reset.
+pub trait TcpListener: Send + 'static {
+    /// What it accepts.
+    type Stream: TcpStream;
+
+    /// The address that it listens on, its port no longer zero.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Takes the connection that has waited longest, and the address that it comes from. It is connected, and may have
+    /// ended since. Connections wait in the system as long as nobody calls, up to some number; further peers get no
+    /// answer until then and ask again.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: of one connection that ended before it was accepted, or of the machine, such as a lack of
+    /// [descriptors](is_out_of_descriptors), and then the connection goes on waiting (some systems say so even where
+    /// none waits). Either way the listener lives on,
+    /// and **nothing is remembered**: calling again tries again at once. So whoever is told of a lack lets some time pass
+    /// or closes something first, or spins.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
+}
+
+/// A TCP connection that never blocks. Small writes leave at once (no Nagle).
+///
+/// Its life: a dial is connected when [`poll_connected`](Self::poll_connected) says so; an accepted one is from the first.
+/// Then both directions go their own ways until each is at its end: the peer's when [`poll_read`](Self::poll_read) says
+/// zero, its own with [`finish`](Self::finish). An error of any of these is the end of both, and is said once: whoever
+/// has heard it, from whichever call, drops the stream and calls nothing else. What had arrived before may be lost then.
+///
+/// Dropped it closes as systems close: nothing of it is left to the program at once, and the system sends what it has been
+/// given and a FIN behind it. But if bytes have arrived that were not read, or more arrive after, the peer gets an RST,
+/// which may destroy what it had not read yet. Who wants to be sure that all arrives finishes, and drops the stream when
+/// the peer's end has come. A dial that is not connected just ends.
+pub trait TcpStream: Send + 'static {
+    /// Whether it is connected. May be called again after it was.
+    ///
+    /// # Errors
+    ///
+    /// Why it will never be: [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) (nobody listens, or somebody on the
+    /// way says so), [`HostUnreachable`](io::ErrorKind::HostUnreachable) or
+    /// [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable), [`TimedOut`](io::ErrorKind::TimedOut) after the system's
+    /// patience (about two minutes), [`ConnectionReset`](io::ErrorKind::ConnectionReset) where it was and is no more.
+    fn poll_connected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Its address on this machine. That of a dial is known when it is connected.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, as of a connection that has been reset.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Takes bytes that have arrived into `buf`, and says how many; zero is the peer's end, and again at each later call.
+    /// `buf` is not empty, and what is behind the bytes that it said is unspecified. Not before it is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset) where the peer, or somebody in its name, broke it off;
+    /// [`TimedOut`](io::ErrorKind::TimedOut) where the peer stayed silent for longer than the system's patience (some
+    /// quarter of an hour, and only if something was on its way to it); else what the system says.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// Gives the system bytes to send, and says how many of them it took from the front: at least one, and often not all.
+    /// `data` is not empty. Not before it is connected. What was taken is not yet with the peer.
+    ///
+    /// # Errors
+    ///
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe) after [`finish`](Self::finish), and on some systems in place of
+    /// [`ConnectionReset`](io::ErrorKind::ConnectionReset); else as for [`poll_read`](Self::poll_read).
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// A FIN goes behind all that was taken; nothing more is written, reading goes on. Doing it again does nothing.
+    /// Not before it is connected.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected) or another where the connection is broken already.
+    fn finish(&mut self) -> io::Result<()>;
+
+    /// Breaks it off: what is on its way is dropped, and the peer gets an RST.
+    fn reset(self);
+}
+
+/// Whether a call failed because the process or the machine has no descriptor left, or no memory for one:
+/// [`io::ErrorKind`] does not tell that from others.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS. The first two are the same numbers on every Unix.
+    const NUMBERS: [i32; 3] = if cfg!(windows) {
+        [10024, 10024, 10055]
+    } else if cfg!(any(target_os = "linux", target_os = "android")) {
+        [24, 23, 105]
+    } else {
+        [24, 23, 55]
+    };
+    error.kind() == io::ErrorKind::OutOfMemory
+        || error.raw_os_error().is_some_and(|number| NUMBERS.contains(&number))
 }

@@ -10,7 +10,7 @@ use std::task::Wake;
 use crust_async::BoxFuture;
 use crust_proto::Instant;
 
-use crate::{HostId, UdpId};
+use crate::{HostId, ListenerId, TcpId, UdpId};
 
 /// A task of one executor. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +21,31 @@ impl TaskId {
     pub(crate) const BODY: Self = Self(0);
 }
 
+/// What a socket is waited for. Each has one who waits, the last who came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wait {
+    Datagrams(UdpId),
+    Connections(ListenerId),
+    Bytes(TcpId),
+    /// Also for a connection to be open.
+    Room(TcpId),
+}
+
+impl Wait {
+    const fn host(self) -> HostId {
+        match self {
+            Self::Datagrams(socket) => socket.host(),
+            Self::Connections(listener) => listener.host(),
+            Self::Bytes(stream) | Self::Room(stream) => stream.host(),
+        }
+    }
+}
+
 pub(crate) struct Executor {
     tasks: BTreeMap<TaskId, Task>,
     ready: Arc<Mutex<Ready>>,
     sleepers: BTreeMap<(HostId, u64), Waker>,
-    readers: BTreeMap<UdpId, Waker>,
+    waiters: BTreeMap<Wait, Waker>,
     /// Who waits for a host's addresses or clocks to change, by names of their own.
     watchers: BTreeMap<(HostId, u64), Waker>,
     /// How often they have.
@@ -79,7 +99,7 @@ impl Executor {
             tasks: BTreeMap::new(),
             ready: Arc::default(),
             sleepers: BTreeMap::new(),
-            readers: BTreeMap::new(),
+            waiters: BTreeMap::new(),
             watchers: BTreeMap::new(),
             changes: BTreeMap::new(),
             suspended: BTreeMap::new(),
@@ -100,7 +120,7 @@ impl Executor {
         self.tasks.len()
             + ready.order.len()
             + self.sleepers.len()
-            + self.readers.len()
+            + self.waiters.len()
             + self.watchers.len()
             + self.changes.len()
             + woken
@@ -170,13 +190,16 @@ impl Executor {
         self.sleepers.remove(&(host, token))
     }
 
-    pub(crate) fn reads(&mut self, socket: UdpId, waker: Waker) {
-        self.readers.insert(socket, waker);
+    pub(crate) fn waits(&mut self, wait: Wait, waker: &Waker) {
+        match self.waiters.get_mut(&wait) {
+            Some(known) => known.clone_from(waker),
+            None => drop(self.waiters.insert(wait, waker.clone())),
+        }
     }
 
-    /// Who waits for a socket's datagrams.
-    pub(crate) fn readable(&mut self, socket: UdpId) -> Option<Waker> {
-        self.readers.remove(&socket)
+    /// Who waited for that, and does so no more.
+    pub(crate) fn waits_no_more(&mut self, wait: Wait) -> Option<Waker> {
+        self.waiters.remove(&wait)
     }
 
     /// How often a host's addresses or clocks have changed; `waker` hears of the next time.
@@ -205,7 +228,7 @@ impl Executor {
     pub(crate) fn crash(&mut self, host: HostId) -> Vec<BoxFuture<()>> {
         self.suspended.remove(&host);
         self.sleepers.retain(|(at, _), _| *at != host);
-        self.readers.retain(|socket, _| socket.host() != host);
+        self.waiters.retain(|wait, _| wait.host() != host);
         self.watchers.retain(|(at, _), _| *at != host);
         let ids: Vec<_> =
             self.tasks.iter().filter(|(_, task)| task.host == host).map(|(id, _)| *id).collect();

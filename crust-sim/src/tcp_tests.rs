@@ -633,3 +633,69 @@ fn tcp_and_udp_ports_are_each_their_own() {
         assert!(told.contains(&event));
     }
 }
+
+/// What a half-closed connection loses must be sent again, and nothing made up in its place.
+#[test]
+fn a_half_closed_connection_repeats_what_is_lost_and_makes_nothing_up() {
+    crate::seeds(40, |seed| {
+        let bad = LinkConfig {
+            loss: 20_000,
+            jitter: millis(3),
+            reorder: 10_000,
+            duplicate: 10_000,
+            ..LinkConfig::with_latency(millis(10))
+        };
+        let mut pair = pair(seed, bad);
+        let (client, server, _) = connected(&mut pair);
+        let world = &mut pair.world;
+        for connection in [client, server] {
+            world.tcp_set_nodelay(connection, true).unwrap();
+        }
+        world.tcp_finish(client).unwrap();
+        while !take(world, server).1 {
+            world.step().unwrap();
+        }
+        transfer(world, server, client, 300_000);
+    });
+}
+
+/// Odd sizes leave windows that no scaled number can tell, and the last bytes go beyond what was told last.
+#[test]
+fn a_window_is_filled_to_its_last_byte_by_writes_of_any_size() {
+    crate::seeds(20, |seed| {
+        let mut pair = pair(seed, LinkConfig::with_latency(millis(10)));
+        let (client, server, _) = connected(&mut pair);
+        let world = &mut pair.world;
+        world.tcp_set_nodelay(client, true).unwrap();
+        let mut rng = Rng::new(seed);
+        let mut given = 0;
+        for _ in 0..2000 {
+            let len = 1 + rng.below(3000) as usize;
+            given += world.tcp_send(client, &vec![1; len]).unwrap();
+            world.run_for(millis(rng.below(30)));
+            events(world);
+        }
+        assert!(given > 2 * crate::host::TCP_BUFFER - 10);
+        let mut got = 0;
+        while got < given {
+            got += take(world, server).0.len();
+            world.step().unwrap();
+        }
+    });
+}
+
+#[test]
+fn bytes_that_come_for_a_closed_connection_reset_it() {
+    let mut pair = pair(1, LinkConfig::default());
+    let (client, server, _) = connected(&mut pair);
+    let world = &mut pair.world;
+    world.tcp_close(server);
+    world.run_for(millis(100));
+    assert_eq!(take(world, client), (vec![], true), "a FIN at first");
+    world.tcp_send(client, b"for nobody").unwrap();
+    world.run_for(millis(100));
+    assert!(events(world).contains(&HostEvent::TcpFailed(client, NetError::ConnectionReset)));
+    assert_eq!(world.tcp_recv(client, &mut [0; 10]), Err(NetError::ConnectionReset));
+    world.tcp_close(client);
+    assert_eq!(world.size().tcp, 1, "the listener");
+}

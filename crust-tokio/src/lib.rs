@@ -45,11 +45,13 @@
 #![deny(clippy::missing_errors_doc)]
 
 mod platform;
+mod tcp;
 mod udp;
 
 pub use crust_async::*;
 
 pub use platform::{Tokio, TokioRuntime};
+pub use tcp::{TokioTcpListener, TokioTcpStream};
 pub use udp::TokioUdpSocket;
 
 /// Makes a [`Node`] on tokio.

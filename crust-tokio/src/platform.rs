@@ -9,6 +9,7 @@ use crust_async::proto::{Duration, Hardware, Instant, InterfaceAddr, UnixTime};
 use crust_async::{BoxFuture, Platform, Runtime, os};
 use tokio::runtime::Handle;
 
+use crate::tcp::{TokioTcpListener, TokioTcpStream};
 use crate::udp::TokioUdpSocket;
 
 /// A real machine under tokio.
@@ -17,6 +18,8 @@ pub struct Tokio;
 
 impl Platform for Tokio {
     type Socket = TokioUdpSocket;
+    type Listener = TokioTcpListener;
+    type Stream = TokioTcpStream;
 
     fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>> {
         let handle = Handle::try_current().map_err(io::Error::other)?;
@@ -25,6 +28,18 @@ impl Platform for Tokio {
 
     fn bind_udp(&mut self, local: SocketAddr) -> io::Result<TokioUdpSocket> {
         TokioUdpSocket::bind(local)
+    }
+
+    fn listen_tcp(&mut self, local: SocketAddr) -> io::Result<TokioTcpListener> {
+        TokioTcpListener::bind(local)
+    }
+
+    fn dial_tcp(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<TokioTcpStream> {
+        TokioTcpStream::dial(from, to)
+    }
+
+    fn descriptors(&mut self) -> Option<usize> {
+        os::descriptors()
     }
 
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {

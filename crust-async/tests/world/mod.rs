@@ -14,7 +14,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
 use crust_async::proto::{Duration, Instant, InterfaceAddr, Transmit, UnixTime};
-use crust_async::{BoxFuture, Builder, Connection, Node, Platform, RecvMeta, Runtime, SecretKey, UdpSocket};
+use crust_async::{
+    BoxFuture, Builder, Connection, Node, Platform, RecvMeta, Runtime, SecretKey, TcpListener, TcpStream,
+    UdpSocket,
+};
 
 /// How many datagrams wait at a socket; more are lost.
 const QUEUE: usize = 1024;
@@ -320,6 +323,8 @@ impl Runtime for MachineRuntime {
 
 impl Platform for Machine {
     type Socket = UdpEnd;
+    type Listener = NoTcp;
+    type Stream = NoTcp;
 
     fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>> {
         Ok(Arc::new(MachineRuntime { world: self.world.clone(), clock: self.clock.clone() }))
@@ -336,6 +341,18 @@ impl Platform for Machine {
         }
         inner.sockets.insert(local, Socket::default());
         Ok(UdpEnd { world: self.world.clone(), local })
+    }
+
+    fn listen_tcp(&mut self, _: SocketAddr) -> io::Result<NoTcp> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn dial_tcp(&mut self, _: Option<SocketAddr>, _: SocketAddr) -> io::Result<NoTcp> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn descriptors(&mut self) -> Option<usize> {
+        None
     }
 
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {
@@ -436,6 +453,47 @@ impl Drop for UdpEnd {
     fn drop(&mut self) {
         let socket = self.world.lock().sockets.remove(&self.local);
         drop(socket);
+    }
+}
+
+/// A world without TCP has no such socket.
+pub(crate) enum NoTcp {}
+
+impl TcpListener for NoTcp {
+    type Stream = Self;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match *self {}
+    }
+
+    fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(Self, SocketAddr)>> {
+        match *self {}
+    }
+}
+
+impl TcpStream for NoTcp {
+    fn poll_connected(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match *self {}
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        match *self {}
+    }
+
+    fn poll_read(&mut self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn reset(self) {
+        match self {}
     }
 }
 

@@ -18,6 +18,7 @@
 //! [`NetError::BadSocket`] from then on.
 
 pub(crate) mod clock;
+mod said;
 pub(crate) mod tcp;
 pub(crate) mod timers;
 pub(crate) mod udp;
@@ -161,6 +162,9 @@ pub enum NetError {
     /// `EAFNOSUPPORT`, `EINVAL`: IPv4 and IPv6 mixed, port 0 as a destination, or the like.
     #[error("invalid argument")]
     InvalidInput,
+    /// `EMFILE`: [`World::set_descriptors`](crate::World::set_descriptors) allows no more sockets.
+    #[error("too many open files")]
+    TooManyFiles,
     /// `EBADF`: closed, or of a life of the host before its crash.
     #[error("no such socket")]
     BadSocket,
@@ -184,7 +188,7 @@ impl NetError {
             Self::NotConnected => io::ErrorKind::NotConnected,
             Self::BrokenPipe => io::ErrorKind::BrokenPipe,
             Self::MessageTooLong | Self::InvalidInput => io::ErrorKind::InvalidInput,
-            Self::BadSocket | Self::HostDown => io::ErrorKind::Other,
+            Self::TooManyFiles | Self::BadSocket | Self::HostDown => io::ErrorKind::Other,
         }
     }
 }

@@ -16,8 +16,9 @@
 //! - Closing before the peer has answered sends an RST, and so does giving up; kernels send nothing. Here such a
 //!   connection just ends.
 //!
-//! - A sender whose peer has shut its window waits for the window to open and never asks: when the word of it is
-//!   lost, both wait for ever. Here smoltcp's keep-alive, switched on for as long, asks.
+//! - It waits for ever where a kernel asks or sends again: see [`said`](super::said).
+//! - It panics where a window that it told in units of several bytes is filled to the last one and it has not yet said
+//!   so. Here a full buffer is acknowledged at once.
 //!
 //! What remains different from a kernel: the first retransmission comes after 0.7 s rather than 1 s, the pause
 //! doubles only with every third and ends at some 10 s rather than 120; no timestamps, no selective acknowledgements by the sender; TIME-WAIT is 10 s; a
@@ -32,11 +33,13 @@ use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, IpListenEndpoint};
 
+use super::said::Said;
 use super::{HostId, ListenerId, NetError, TcpId};
 use crate::packet::Packet;
-use crate::{Flow, Rng};
+use crate::{Flow, Protocol, Rng};
 
-/// Bytes of each connection's send and of its receive buffer.
+/// Bytes of each connection's send and of its receive buffer, unless
+/// [`World::set_tcp_buffers`](crate::World::set_tcp_buffers) says otherwise.
 pub const TCP_BUFFER: usize = 128 * 1024;
 /// A SYN that nobody answers is given up: Linux with `tcp_syn_retries` = 6.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(127);
@@ -46,8 +49,10 @@ const ACCEPT_TIMEOUT: Duration = Duration::from_secs(63);
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(924);
 /// A closed connection whose peer acknowledges nothing and does not close: Linux's `tcp_fin_timeout`.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(60);
-/// A shut window is asked for so often. Kernels begin with an RTO and double it.
+/// How often a peer is asked for whom nothing else is waited. Kernels begin with an RTO and double it.
 const PROBE: Duration = Duration::from_secs(1);
+/// How long acknowledgements may wait for another: smoltcp's own.
+const ACK_DELAY: smoltcp::time::Duration = smoltcp::time::Duration::from_millis(10);
 /// A connection that says "now" and does nothing is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(1);
 /// No path is narrower, whatever an ICMP says (RFC 791, RFC 8200).
@@ -130,6 +135,9 @@ pub(crate) struct Connection {
     /// Bytes that were unacknowledged when that was set.
     unacknowledged: usize,
     peer_finished: bool,
+    said: Said,
+    /// When the peer is asked, since nothing else will happen.
+    ask_at: Option<Instant>,
     deadline: Option<Instant>,
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -174,11 +182,17 @@ fn interface_for(wire: &mut Wire, local: SocketAddr, seed: u64, now: Instant) ->
 }
 
 impl Connection {
-    fn new(local: SocketAddr, remote: SocketAddr, mtu: u16, seed: u64, now: Instant) -> Self {
+    fn new(
+        (local, remote): (SocketAddr, SocketAddr),
+        [send, receive]: [usize; 2],
+        mtu: u16,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         let mtu = mtu.max(LEAST_MTU[usize::from(local.is_ipv6())]);
         let mut wire = Wire { incoming: VecDeque::new(), outgoing: VecDeque::new(), mtu };
-        let buffer = || SocketBuffer::new(vec![0; TCP_BUFFER]);
-        let mut socket = Socket::new(buffer(), buffer());
+        let buffer = |len| SocketBuffer::new(vec![0; len]);
+        let mut socket = Socket::new(buffer(receive), buffer(send));
         socket.set_congestion_control(CongestionControl::Reno);
         let mut sockets = SocketSet::new(Vec::with_capacity(1));
         let handle = sockets.add(socket);
@@ -196,6 +210,8 @@ impl Connection {
             give_up_at: Some(now + CONNECT_TIMEOUT),
             unacknowledged: 0,
             peer_finished: false,
+            said: Said::default(),
+            ask_at: None,
             deadline: None,
             interface: interface_for(&mut wire, local, seed, now),
             sockets,
@@ -234,6 +250,11 @@ impl Connection {
 
     /// Lets smoltcp do what it has to; the segments that come out are taken by `next_segment`.
     fn poll(&mut self, now: Instant) {
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.ask_at = None;
+            self.ask();
+        }
+        self.acknowledge_at_once_when_full();
         while self.interface.poll(smol(now), &mut self.wire, &mut self.sockets) != PollResult::None {}
         let state = self.socket().state();
         self.peer_finished |=
@@ -253,20 +274,30 @@ impl Connection {
             }
             self.unacknowledged = unacknowledged;
         }
-        self.probe_a_shut_window(now);
+        let waits = self.waits_for_the_peer_alone(now);
+        self.ask_at = waits.then(|| self.ask_at.unwrap_or(now + PROBE));
     }
 
-    /// Data waits and smoltcp waits for nothing: the peer's window is shut. Its keep-alive is then what a kernel's
-    /// window probe is (RFC 9293 §3.8.6.1), since the answer carries the window.
-    fn probe_a_shut_window(&mut self, now: Instant) {
-        let waits = self.phase == Phase::Open && self.socket().send_queue() > 0;
-        if self.socket().keep_alive().is_some() {
-            if !waits {
-                self.socket_mut().set_keep_alive(None);
-            }
-        } else if waits && self.interface.poll_at(smol(now), &self.sockets).is_none() {
-            self.socket_mut().set_keep_alive(Some(PROBE.into()));
-        }
+    /// Something is unacknowledged, and smoltcp waits for no timer.
+    fn waits_for_the_peer_alone(&mut self, now: Instant) -> bool {
+        let fin_is_out = matches!(self.socket().state(), State::FinWait1 | State::Closing | State::LastAck);
+        self.phase == Phase::Open
+            && (fin_is_out || self.socket().send_queue() > 0)
+            && self.interface.poll_at(smol(now), &self.sockets).is_none()
+    }
+
+    fn ask(&mut self) {
+        let flow = Flow { protocol: Protocol::Tcp, source: self.local, destination: self.remote };
+        self.wire.outgoing.extend(self.said.question(flow).map(Packet::into_bytes));
+        self.wire.incoming.extend(self.said.reminders(flow).into_iter().map(Packet::into_bytes));
+    }
+
+    /// One segment more may fill the receive buffer.
+    fn acknowledge_at_once_when_full(&mut self) {
+        let (mtu, socket) = (usize::from(self.wire.mtu), self.socket_mut());
+        let is_nearly_full = socket.recv_capacity() - socket.recv_queue() < 2 * mtu;
+        let delay = if is_nearly_full { smoltcp::time::Duration::ZERO } else { ACK_DELAY };
+        socket.set_ack_delay(Some(delay));
     }
 
     /// Whether silence has lasted too long.
@@ -279,6 +310,7 @@ impl Connection {
             let bytes = self.wire.outgoing.pop_front()?;
             if let Ok(mut packet) = Packet::parse(bytes) {
                 packet.set_ttl(self.ttl);
+                self.said.sends(&packet);
                 return Some(packet);
             }
         }
@@ -333,6 +365,8 @@ pub(crate) struct TcpTable {
     by_ends: BTreeMap<(SocketAddr, SocketAddr), u32>,
     listeners: Slots<Listener>,
     deadlines: BTreeSet<(Instant, u32)>,
+    /// Bytes of each new connection's send and receive buffer.
+    pub(crate) buffers: [usize; 2],
     rng: Rng,
 }
 
@@ -344,6 +378,7 @@ impl TcpTable {
             by_ends: BTreeMap::new(),
             listeners: Vec::new(),
             deadlines: BTreeSet::new(),
+            buffers: [TCP_BUFFER; 2],
             rng,
         }
     }
@@ -399,6 +434,19 @@ impl TcpTable {
         true
     }
 
+    /// How many connections and listeners programs have.
+    pub(crate) fn open(&self) -> usize {
+        let connections = self.connections.iter().filter_map(|(_, entry)| entry.as_ref());
+        let listeners = self.listeners.iter().filter(|(_, entry)| entry.is_some());
+        connections.filter(|one| one.listener.is_none() && !one.orphan).count() + listeners.count()
+    }
+
+    /// How many connections and listeners there are, also those that no program has.
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len() - self.free.len()
+            + self.listeners.iter().filter(|(_, entry)| entry.is_some()).count()
+    }
+
     pub(crate) fn uses_port(&self, port: u16) -> bool {
         self.by_ends.keys().any(|(local, _)| local.port() == port)
             || self.listeners.iter().filter_map(|(_, entry)| entry.as_ref()).any(|on| on.local.port() == port)
@@ -425,7 +473,7 @@ impl TcpTable {
         mtu: u16,
         now: Instant,
     ) -> Result<TcpId, NetError> {
-        let mut connection = Connection::new(local, remote, mtu, self.rng.next_u64(), now);
+        let mut connection = Connection::new((local, remote), self.buffers, mtu, self.rng.next_u64(), now);
         let handle = connection.handle;
         let context = connection.interface.context();
         connection
@@ -450,7 +498,7 @@ impl TcpTable {
             return None;
         }
         entry.half_open += 1;
-        let mut connection = Connection::new(local, remote, mtu, self.rng.next_u64(), now);
+        let mut connection = Connection::new((local, remote), self.buffers, mtu, self.rng.next_u64(), now);
         let at = IpListenEndpoint::from(endpoint(local));
         connection.socket_mut().listen(at).ok()?;
         connection.listener = Some(listener);
@@ -461,6 +509,7 @@ impl TcpTable {
     /// Gives a connection a segment that came for it.
     pub(crate) fn feed(&mut self, id: TcpId, packet: Packet) {
         if let Ok(connection) = self.get(id) {
+            connection.said.hears(&packet);
             connection.wire.incoming.push_back(packet.into_bytes());
         }
     }
@@ -479,10 +528,7 @@ impl TcpTable {
             // It was polled just now: what is still due then waits for something else.
             if at <= now { now + AGAIN } else { at }
         });
-        let deadline = match (next, connection.give_up_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (at, None) | (None, at) => at,
-        };
+        let deadline = [next, connection.give_up_at, connection.ask_at].into_iter().flatten().min();
         let before = std::mem::replace(&mut connection.deadline, deadline);
         if before != deadline {
             if let Some(before) = before {

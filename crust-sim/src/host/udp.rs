@@ -172,6 +172,11 @@ impl UdpTable {
         (sockets().count(), fullest(sockets().map(|socket| (socket.queued, socket.options.queue))))
     }
 
+    /// How many sockets there are. O(1).
+    pub(crate) fn open(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// How many slots there are, and how many packets wait in all of them.
     pub(crate) fn size(&self) -> (usize, usize) {
         let sockets = self.slots.iter().filter_map(|(_, socket)| socket.as_ref());

@@ -259,27 +259,35 @@ impl Packet {
         } else {
             (0, long(segment, 4).wrapping_add(occupied), 0x14)
         };
+        Self::bare_tcp(flow.reversed(), sequence, acknowledgement, bits, 0)
+    }
+
+    /// A segment without data that acknowledges; `None` where the ends are not of one IP version.
+    pub(crate) fn tcp_ack(flow: Flow, sequence: u32, acknowledgement: u32, window: u16) -> Option<Self> {
+        Self::bare_tcp(flow, sequence, acknowledgement, 0x10, window)
+    }
+
+    fn bare_tcp(flow: Flow, sequence: u32, acknowledgement: u32, flags: u8, window: u16) -> Option<Self> {
         let mut bytes = Vec::with_capacity(IPV6_HEADER + 20);
-        put_ip_header(
-            &mut bytes,
-            flow.destination.ip(),
-            flow.source.ip(),
-            PROTOCOL_TCP,
-            20,
-            64,
-            Ecn::NotEct,
-            true,
-        )
-        .ok()?;
+        let (from, to) = (flow.source, flow.destination);
+        put_ip_header(&mut bytes, from.ip(), to.ip(), PROTOCOL_TCP, 20, 64, Ecn::NotEct, true).ok()?;
         let transport = bytes.len() as u8;
-        bytes.extend_from_slice(&flow.destination.port().to_be_bytes());
-        bytes.extend_from_slice(&flow.source.port().to_be_bytes());
+        bytes.extend_from_slice(&from.port().to_be_bytes());
+        bytes.extend_from_slice(&to.port().to_be_bytes());
         bytes.extend_from_slice(&sequence.to_be_bytes());
         bytes.extend_from_slice(&acknowledgement.to_be_bytes());
-        bytes.extend_from_slice(&[0x50, bits, 0, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&[0x50, flags]);
+        bytes.extend_from_slice(&window.to_be_bytes());
+        bytes.extend_from_slice(&[0; 4]);
         let mut packet = Self { bytes, kind: Kind::Tcp, transport, summed: true };
         packet.fill_checksum();
         Some(packet)
+    }
+
+    /// Sequence number, acknowledgement and window as they stand in a TCP header; `None` for what is no TCP.
+    pub(crate) fn tcp_numbers(&self) -> Option<(u32, u32, u16)> {
+        let header = (self.kind == Kind::Tcp).then(|| self.transport())?;
+        Some((long(header, 4), long(header, 8), word(header, 14)))
     }
 
     /// The whole packet as on the wire.

@@ -31,6 +31,7 @@ impl World {
             timers: Timers::default(),
             udp: UdpTable::default(),
             tcp: TcpTable::new(rng.fork("tcp", 0)),
+            descriptors: None,
             wakes: Vec::new(),
             rng,
             stats: HostStats::default(),

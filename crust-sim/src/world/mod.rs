@@ -69,6 +69,7 @@ use crate::packet::Packet;
 
 mod build;
 mod change;
+mod descriptors;
 mod forward;
 pub(crate) mod load;
 mod local;
@@ -127,6 +128,8 @@ struct Node {
     timers: Timers,
     udp: UdpTable,
     tcp: TcpTable,
+    /// How many sockets its programs may have.
+    descriptors: Option<usize>,
     /// Times at which the heap holds a wake-up for this host, the earliest last.
     wakes: Vec<Instant>,
     rng: Rng,

@@ -23,6 +23,8 @@ pub struct WorldSize {
     pub timers: usize,
     /// UDP sockets of all hosts, and the slots of such.
     pub sockets: usize,
+    /// TCP connections and listeners of all hosts, also those that only wait for stragglers.
+    pub tcp: usize,
     /// Entries in the tables of NATs and firewalls.
     pub entries: usize,
 }
@@ -30,8 +32,8 @@ pub struct WorldSize {
 impl WorldSize {
     /// All of it.
     pub const fn total(&self) -> usize {
-        let Self { pending, on_wires, queued, spare, events, timers, sockets, entries } = *self;
-        pending + on_wires + queued + spare + events + timers + sockets + entries
+        let Self { pending, on_wires, queued, spare, events, timers, sockets, tcp, entries } = *self;
+        pending + on_wires + queued + spare + events + timers + sockets + tcp + entries
     }
 }
 
@@ -50,6 +52,7 @@ impl World {
             let (sockets, queued) = node.udp.size();
             size.sockets += sockets;
             size.queued += queued;
+            size.tcp += node.tcp.len();
             let tables = node.boxes.iter().flatten().filter_map(|middlebox| middlebox.load());
             size.entries += tables.map(|(entries, _)| entries).sum::<usize>();
         }

@@ -33,7 +33,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// [`NetError::AddrInUse`], [`NetError::AddrNotAvailable`], [`NetError::HostDown`].
+    /// [`NetError::AddrInUse`], [`NetError::AddrNotAvailable`], [`NetError::TooManyFiles`], [`NetError::HostDown`].
     pub fn udp_bind(
         &mut self,
         host: HostId,
@@ -41,6 +41,7 @@ impl World {
         options: UdpOptions,
     ) -> Result<UdpId, NetError> {
         self.running(host)?;
+        self.one_more_socket(host)?;
         let node = self.node_mut(host);
         let mut local = local;
         if !local.ip().is_unspecified() && !local.ip().is_multicast() && !node.has(local.ip()) {

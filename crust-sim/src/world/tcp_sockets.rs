@@ -18,7 +18,7 @@ impl World {
     /// # Errors
     ///
     /// [`NetError::AddrInUse`] where another listener is there, [`NetError::AddrNotAvailable`],
-    /// [`NetError::HostDown`].
+    /// [`NetError::TooManyFiles`], [`NetError::HostDown`].
     pub fn tcp_listen(
         &mut self,
         host: HostId,
@@ -26,6 +26,7 @@ impl World {
         backlog: usize,
     ) -> Result<ListenerId, NetError> {
         self.running(host)?;
+        self.one_more_socket(host)?;
         let node = self.node_mut(host);
         let mut local = local;
         if !local.ip().is_unspecified() && !node.has(local.ip()) {
@@ -53,14 +54,18 @@ impl World {
     ///
     /// # Errors
     ///
+    /// [`NetError::TooManyFiles`] where one waits, which goes on waiting and is not announced again;
     /// [`NetError::BadSocket`].
     pub fn tcp_accept(&mut self, listener: ListenerId) -> Result<Option<(TcpId, SocketAddr)>, NetError> {
+        let room = self.one_more_socket(listener.host);
         let table = &mut self.node_mut(listener.host).tcp;
         let entry = table.listener(listener)?;
-        let Some(id) = entry.ready.pop_front() else {
+        let Some(id) = entry.ready.front().copied() else {
             entry.told = false;
             return Ok(None);
         };
+        room?;
+        entry.ready.pop_front();
         let connection = table.get(id)?;
         connection.listener = None;
         let peer = connection.remote;
@@ -86,7 +91,7 @@ impl World {
     ///
     /// # Errors
     ///
-    /// What a kernel would say at once: no route, no such local address, or that very connection exists.
+    /// What a kernel would say at once: no route, no such local address, too many files, or that very connection exists.
     pub fn tcp_connect(
         &mut self,
         host: HostId,
@@ -94,6 +99,7 @@ impl World {
         options: ConnectOptions,
     ) -> Result<TcpId, NetError> {
         self.running(host)?;
+        self.one_more_socket(host)?;
         let wanted = options.from.map(|from| from.ip()).filter(|ip| !ip.is_unspecified());
         let same_version = options.from.is_none_or(|from| from.is_ipv4() == remote.is_ipv4());
         if remote.port() == 0 || remote.ip().is_unspecified() || remote.ip().is_multicast() || !same_version {
@@ -244,7 +250,8 @@ impl World {
     }
 
     /// Gives a connection back to the host, as closing a socket does: what was given is still sent, then a FIN. One
-    /// with bytes that were not received is reset (RFC 1122 §4.2.2.13); one that is not open yet just ends.
+    /// with bytes that were not received is reset, as is one for which more bytes come later (RFC 1122 §4.2.2.13); one
+    /// that is not open yet just ends.
     pub fn tcp_close(&mut self, id: TcpId) {
         let now = self.host_now(id.host);
         let table = &mut self.node_mut(id.host).tcp;
@@ -359,6 +366,10 @@ impl World {
         let table = &mut self.node_mut(id.host).tcp;
         let Ok(connection) = table.get(id) else { return };
         let listener = connection.listener;
+        if connection.orphan && connection.phase == Phase::Open && connection.socket().can_recv() {
+            // Nobody will ever read that, and the peer is to know.
+            return self.tcp_abort(id);
+        }
         if connection.is_listening_again() {
             // Its peer has reset it before it was open: it never was.
             return self.tcp_failed(id, NetError::ConnectionReset);

@@ -33,16 +33,21 @@ use core::fmt;
 use core::future::Future;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crust_async::proto::recovery;
-use crust_async::{BoxFuture, Builder, Platform, RecvMeta, Runtime, UdpSocket};
-use crust_proto::{Duration, Instant, InterfaceAddr, Transmit, UnixTime};
+use crust_async::{BoxFuture, Builder, Platform, Runtime};
+use crust_proto::{Duration, Instant, InterfaceAddr, UnixTime};
 
-use crate::executor::{Executor, TaskId};
-use crate::{Ecn, HostEvent, HostId, LinkConfig, NetError, SendOptions, UdpId, UdpOptions, World};
+use crate::executor::{Executor, TaskId, Wait};
+use crate::{HostEvent, HostId, LinkConfig, NetError, World};
+
+mod tcp;
+mod udp;
+
+pub use tcp::{SimTcpListener, SimTcpStream};
+pub use udp::SimUdpSocket;
 
 /// How much time of the world passes at most, unless told otherwise: a test that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
@@ -233,8 +238,13 @@ impl Sim {
     fn happen(&self, host: HostId, event: HostEvent) {
         match event {
             HostEvent::Timer(token) => self.executor().ring(host, token).into_iter().for_each(Waker::wake),
-            HostEvent::UdpReadable(socket) => {
-                self.executor().readable(socket).into_iter().for_each(Waker::wake);
+            HostEvent::UdpReadable(socket) => self.wake(Wait::Datagrams(socket)),
+            HostEvent::TcpAcceptable(listener) => self.wake(Wait::Connections(listener)),
+            HostEvent::TcpReadable(stream) => self.wake(Wait::Bytes(stream)),
+            HostEvent::TcpConnected(stream) | HostEvent::TcpWritable(stream) => self.wake(Wait::Room(stream)),
+            HostEvent::TcpFailed(stream, _) => {
+                self.wake(Wait::Bytes(stream));
+                self.wake(Wait::Room(stream));
             }
             // Systems tell a socket that is not connected nothing of what routers say.
             HostEvent::UdpError(socket) => {
@@ -253,6 +263,11 @@ impl Sim {
             HostEvent::AddressesChanged | HostEvent::ClockSet => self.changed(host),
             _ => {}
         }
+    }
+
+    fn wake(&self, wait: Wait) {
+        let waker = self.executor().waits_no_more(wait);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes whoever waits for a host's addresses or clocks to change.
@@ -394,19 +409,27 @@ impl Drop for Watch {
 
 impl Platform for Machine {
     type Socket = SimUdpSocket;
+    type Listener = SimTcpListener;
+    type Stream = SimTcpStream;
 
     fn runtime(&mut self) -> io::Result<Arc<dyn Runtime>> {
         Ok(Arc::new(HostRuntime { sim: self.sim.clone(), host: self.host }))
     }
 
     fn bind_udp(&mut self, local: SocketAddr) -> io::Result<SimUdpSocket> {
-        let mut world = self.sim.world();
-        // What the adapters for real machines ask of their systems.
-        let options = UdpOptions { queue: 4 << 20, ..UdpOptions::default() };
-        let id = world.udp_bind(self.host, local, options)?;
-        let local = world.udp_local(id)?;
-        drop(world);
-        Ok(SimUdpSocket { sim: self.sim.clone(), id, local })
+        self.open_udp(local)
+    }
+
+    fn listen_tcp(&mut self, local: SocketAddr) -> io::Result<SimTcpListener> {
+        self.open_listener(local)
+    }
+
+    fn dial_tcp(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<SimTcpStream> {
+        self.open_stream(from, to)
+    }
+
+    fn descriptors(&mut self) -> Option<usize> {
+        self.sim.world().descriptors(self.host).1
     }
 
     fn interfaces(&mut self) -> io::Result<Vec<InterfaceAddr>> {
@@ -435,69 +458,7 @@ impl Platform for Machine {
     }
 }
 
-/// A UDP socket of a host, as the driver of a node has it.
-#[derive(Debug)]
-pub struct SimUdpSocket {
-    sim: Handle,
-    id: UdpId,
-    local: SocketAddr,
-}
-
-impl UdpSocket for SimUdpSocket {
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.local)
-    }
-
-    fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        metas: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let mut world = self.sim.world();
-        let mut count = 0;
-        for (buf, meta) in bufs.iter_mut().zip(metas) {
-            let Some(received) = world.udp_recv(self.id, buf)? else { break };
-            let (from, to, len) = (received.from, Some(received.to.ip()), received.len);
-            *meta = RecvMeta { from, to, ecn: heard(received.ecn), len, segment: 0 };
-            count += 1;
-        }
-        if count > 0 {
-            return Poll::Ready(Ok(count));
-        }
-        self.sim.executor().reads(self.id, cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn poll_send(&mut self, _: &mut Context<'_>, transmit: &Transmit, data: &[u8]) -> Poll<io::Result<()>> {
-        let options = SendOptions {
-            from: transmit.from,
-            ttl: transmit.ttl,
-            ecn: said(transmit.ecn),
-            dont_fragment: transmit.dont_fragment,
-        };
-        let mut world = self.sim.world();
-        for datagram in data.chunks(transmit.segment.unwrap_or(data.len()).max(1)) {
-            world.udp_send(self.id, transmit.to, options, datagram).map_err(as_the_system_says)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn max_gso_segments(&self) -> usize {
-        // UDP_MAX_SEGMENTS of Linux.
-        64
-    }
-}
-
-impl Drop for SimUdpSocket {
-    fn drop(&mut self) {
-        self.sim.world().udp_close(self.id);
-        let waker = self.sim.executor().readable(self.id);
-        drop(waker);
-    }
-}
-
-/// Drivers tell by the number that a datagram was too long.
+/// Drivers tell by the number that a datagram was too long, or that there are too many files.
 fn as_the_system_says(error: NetError) -> io::Error {
     const TOO_LONG: i32 = if cfg!(windows) {
         10040
@@ -506,27 +467,11 @@ fn as_the_system_says(error: NetError) -> io::Error {
     } else {
         40
     };
+    const TOO_MANY_FILES: i32 = if cfg!(windows) { 10024 } else { 24 };
     match error {
         NetError::MessageTooLong => io::Error::from_raw_os_error(TOO_LONG),
+        NetError::TooManyFiles => io::Error::from_raw_os_error(TOO_MANY_FILES),
         other => other.into(),
-    }
-}
-
-const fn heard(ecn: Ecn) -> Option<recovery::Ecn> {
-    match ecn {
-        Ecn::NotEct => None,
-        Ecn::Ect0 => Some(recovery::Ecn::Ect0),
-        Ecn::Ect1 => Some(recovery::Ecn::Ect1),
-        Ecn::Ce => Some(recovery::Ecn::Ce),
-    }
-}
-
-const fn said(ecn: Option<recovery::Ecn>) -> Ecn {
-    match ecn {
-        None => Ecn::NotEct,
-        Some(recovery::Ecn::Ect0) => Ecn::Ect0,
-        Some(recovery::Ecn::Ect1) => Ecn::Ect1,
-        Some(recovery::Ecn::Ce) => Ecn::Ce,
     }
 }
 
