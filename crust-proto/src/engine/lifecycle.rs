@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::attempt::Purpose;
 use super::slots::{Entry, Slot, slot_of};
 use super::{Dropped, Engine, Timer};
@@ -10,6 +12,7 @@ use crate::event::{AttemptId, ConnectError, Event, SessionId};
 use crate::handshake::params::SessionToken;
 use crate::identity::PeerId;
 use crate::io::{InterfaceAddr, SocketId};
+use crate::path::Way;
 use crate::session::Session;
 use crate::{Duration, Instant};
 
@@ -176,7 +179,7 @@ impl Engine {
     /// that those who know it find us; sessions go on over another meanwhile.
     pub(super) fn on_socket_failed(&mut self, socket: SocketId, error: String, now: Instant) {
         let Some(dead) = self.sockets.remove(&socket) else { return };
-        self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+        self.outbox.retain(|outgoing| !outgoing.way.is_over(socket));
         self.events.push_back(Event::ListenFailed { socket, local: dead.requested, error });
         if let Some(local) = dead.local.filter(|_| dead.deaths < MAX_DEATHS && !self.shut_down) {
             self.bind_after(local, dead.deaths + 1);
@@ -189,20 +192,21 @@ impl Engine {
     pub(super) fn leave_dead_sockets(&mut self, lost: Option<SocketId>, now: Instant) {
         for slot in self.slots.indices() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
-            let Some(route) = entry.session.route() else { continue };
             if let Some(lost) = lost {
                 // Also where only something on the side went over it.
                 entry.session.forget_socket(lost);
             }
-            if self.sockets.contains_key(&route.socket) {
-                continue;
+            let sockets = &self.sockets;
+            let is_dead = |way: &Way| way.socket().is_some_and(|socket| !sockets.contains_key(&socket));
+            let dead: SmallVec<[Way; 1]> = entry.session.ways().filter(is_dead).collect();
+            for way in dead {
+                let Some(other) = way.remote().and_then(|remote| self.socket_for(remote)) else { continue };
+                let Some(entry) = self.slots.entry_mut(slot) else { break };
+                entry.session.on_socket_lost(way, other);
+                entry.waiting = false;
+                self.enqueue(slot);
+                self.after(slot, now);
             }
-            let Some(other) = self.socket_for(route.remote) else { continue };
-            let Some(entry) = self.slots.entry_mut(slot) else { continue };
-            entry.session.on_socket_lost(route.socket, other);
-            entry.waiting = false;
-            self.enqueue(slot);
-            self.after(slot, now);
         }
     }
 

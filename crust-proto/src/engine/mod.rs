@@ -51,7 +51,7 @@ use crate::handshake::rate::Rate;
 use crate::handshake::replay::ReplayFilter;
 use crate::identity::{Contact, MAX_ADDRESSES, Network, PeerId, is_dialable};
 use crate::io::{Command, Input, InterfaceAddr, SendFailure, SocketId, TimerKind, Transmit};
-use crate::path::Route;
+use crate::path::{Route, Way};
 use crate::recovery::Ecn;
 use crate::session::{PacketFate, Polled, Session};
 use crate::wire::packet::{self, HEAD_LEN, Head, MIN_PACKET};
@@ -141,7 +141,7 @@ struct Socket {
 
 #[derive(Debug)]
 struct Outgoing {
-    route: Route,
+    way: Way,
     datagram: Vec<u8>,
 }
 
@@ -268,7 +268,7 @@ impl Engine {
     /// Closes a UDP socket. Sessions that use it move to another, as they do when one dies.
     pub fn unbind(&mut self, socket: SocketId, now: Instant) {
         if self.sockets.remove(&socket).is_some() {
-            self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+            self.outbox.retain(|outgoing| !outgoing.way.is_over(socket));
             self.commands.push_back(Command::CloseSocket { socket });
             self.leave_dead_sockets(Some(socket), now);
         }
@@ -320,13 +320,13 @@ impl Engine {
                 // Nothing can be answered from a socket that is gone.
                 let Some(entry) = self.sockets.get_mut(&socket) else { return };
                 entry.deaths = 0;
-                let route = Route { socket, remote: unmapped(from), local: to };
+                let way = Way::Udp(Route { socket, remote: unmapped(from), local: to });
                 let segment = if segment == 0 { data.len() } else { segment };
                 if data.is_empty() {
-                    self.handle_datagram(route, ecn, &mut [], now);
+                    self.handle_datagram(way, ecn, &mut [], now);
                 }
                 for datagram in data.chunks_mut(segment.max(1)) {
-                    self.handle_datagram(route, ecn, datagram, now);
+                    self.handle_datagram(way, ecn, datagram, now);
                 }
             }
             Input::SocketOpened { socket, local } => {
@@ -371,13 +371,14 @@ impl Engine {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
             entry.queued = false;
             let sockets = &self.sockets;
-            let segments = match entry.session.route().and_then(|r| sockets.get(&r.socket)) {
+            let segments = match entry.session.way().and_then(|way| sockets.get(&way.socket()?)) {
                 Some(socket) if socket.segmentation => max_segments,
                 _ => 1,
             };
             // A socket that is gone blocks too, until another takes its place.
-            let blocked = |id| sockets.get(&id).is_none_or(|s| s.blocked);
-            match entry.session.poll_transmit(buf, segments, blocked, now) {
+            let is_full =
+                |way: Way| way.socket().and_then(|id| sockets.get(&id)).is_none_or(|socket| socket.blocked);
+            match entry.session.poll_transmit(buf, segments, is_full, now) {
                 Polled::Transmit(transmit) => {
                     // Behind the others: sessions take turns, a batch each.
                     self.enqueue(slot);
@@ -443,22 +444,14 @@ impl Engine {
 
     fn poll_outbox(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         let sockets = &self.sockets;
-        let sendable = |o: &Outgoing| sockets.get(&o.route.socket).is_some_and(|s| !s.blocked);
+        let sendable =
+            |o: &Outgoing| o.way.socket().and_then(|socket| sockets.get(&socket)).is_some_and(|s| !s.blocked);
         let at = self.outbox.iter().position(sendable)?;
-        let Outgoing { route, datagram } = self.outbox.remove(at)?;
+        let Outgoing { way, datagram } = self.outbox.remove(at)?;
         buf.get_mut(..datagram.len())?.copy_from_slice(&datagram);
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += datagram.len() as u64;
-        Some(Transmit {
-            socket: route.socket,
-            to: route.remote,
-            from: route.local,
-            ecn: None,
-            ttl: None,
-            dont_fragment: true,
-            len: datagram.len(),
-            segment: None,
-        })
+        Some(way.transmit(datagram.len()))
     }
 
     /// Sessions whose socket was full go on.
@@ -472,14 +465,14 @@ impl Engine {
         }
     }
 
-    fn post(&mut self, route: Route, datagram: Vec<u8>) {
+    fn post(&mut self, way: Way, datagram: Vec<u8>) {
         if self.outbox.len() >= MAX_OUTBOX {
             self.outbox.pop_front();
         }
-        self.outbox.push_back(Outgoing { route, datagram });
+        self.outbox.push_back(Outgoing { way, datagram });
     }
 
-    fn handle_datagram(&mut self, route: Route, ecn: Option<Ecn>, datagram: &mut [u8], now: Instant) {
+    fn handle_datagram(&mut self, way: Way, ecn: Option<Ecn>, datagram: &mut [u8], now: Instant) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
         if datagram.len() < MIN_PACKET {
@@ -488,22 +481,22 @@ impl Engine {
         if let Ok(clear) = packet::unmask(datagram, &self.receive_mask) {
             let head = Head::decode(&clear);
             if self.slots.check_of(head.slot) == Some(head.check) {
-                return self.handle_packet(head, &clear, route, ecn, datagram, now);
+                return self.handle_packet(head, &clear, way, ecn, datagram, now);
             }
         }
         if let Some(tag) = datagram.first_chunk::<16>().filter(|_| !self.tags.is_empty())
             && let Some(&attempt) = self.tags.get(tag)
         {
-            return self.handle_reply(attempt, *tag, route, datagram, now);
+            return self.handle_reply(attempt, *tag, way, datagram, now);
         }
-        self.handle_stranger(route, datagram, now);
+        self.handle_stranger(way, datagram, now);
     }
 
     fn handle_packet(
         &mut self,
         head: Head,
         clear: &[u8; HEAD_LEN],
-        route: Route,
+        way: Way,
         ecn: Option<Ecn>,
         datagram: &mut [u8],
         now: Instant,
@@ -515,7 +508,7 @@ impl Engine {
         let random = &mut self.random;
         let body = datagram.get_mut(HEAD_LEN..).unwrap_or_default();
         let token = || random.wire_array();
-        let fate = entry.session.handle_packet(head, clear, body, route, ecn, token, now);
+        let fate = entry.session.handle_packet(head, clear, body, way, ecn, token, now);
         match fate {
             PacketFate::Taken => {}
             PacketFate::Confirmed => self.on_open(head.slot, now),

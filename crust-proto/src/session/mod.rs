@@ -38,7 +38,7 @@ use crate::event::{CloseReason, Event, Misbehaviour, PROTOCOL_CODES, SessionId};
 use crate::handshake::params::{Params, SessionToken};
 use crate::identity::PeerId;
 use crate::io::SocketId;
-use crate::path::{Contents, Path, Route};
+use crate::path::{Contents, Path, Way};
 use crate::recovery::{Outcome, RecoveryConfig};
 use crate::streams::{Side, StreamEvent, Streams, StreamsConfig};
 use crate::wire::packet::MIN_PACKET;
@@ -166,7 +166,7 @@ pub(crate) struct Established {
     pub(crate) receive_secret: Zeroizing<[u8; 32]>,
     pub(crate) aead: Aead,
     pub(crate) params: Params,
-    pub(crate) route: Route,
+    pub(crate) way: Way,
     /// The handshake's round trip, where it is known.
     pub(crate) rtt: Option<Duration>,
 }
@@ -209,13 +209,13 @@ impl Session {
         provider: Arc<dyn CryptoProvider>,
         now: Instant,
     ) -> Self {
-        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, route, rtt } =
+        let Established { id, peer, side, token, send_secret, receive_secret, aead, params, way, rtt } =
             established;
         let addressing = &params.addressing;
         let keys = Keys::new(provider, aead, send_secret, receive_secret, config.key_update_after);
         let recovery = RecoveryConfig { max_ack_delay: params.max_ack_delay, ..RecoveryConfig::default() };
         let datagram_size = usize::from(config.datagram_size.min(params.max_udp_payload));
-        let mut path = Path::new(0, route, datagram_size, &recovery, config.max_ack_delay, now);
+        let mut path = Path::new(0, way, datagram_size, &recovery, config.max_ack_delay, now);
         if let Some(rtt) = rtt {
             path.recovery.on_first_rtt(now, rtt);
         }
@@ -283,7 +283,7 @@ impl Session {
 
     /// Where the peer is reached.
     pub fn remote_address(&self) -> Option<SocketAddr> {
-        self.paths.first().map(|p| p.route.remote)
+        self.paths.first().and_then(|p| p.way.remote())
     }
 
     /// How long the handshake's keys have been there.
@@ -341,8 +341,9 @@ impl Session {
         &mut self.datagrams
     }
 
-    pub(crate) fn route(&self) -> Option<Route> {
-        self.paths.first().map(|p| p.route)
+    /// The way that what is not bound to a path goes.
+    pub(crate) fn way(&self) -> Option<Way> {
+        self.paths.first().map(|p| p.way)
     }
 
     /// The largest unreliable datagram that fits now.
@@ -378,6 +379,11 @@ impl Session {
         self.close_reason.is_some() && !self.closed_event
     }
 
+    /// The ways of all paths.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = Way> + '_ {
+        self.paths.iter().map(|path| path.way)
+    }
+
     /// A socket is gone: nothing goes to the side over it any more.
     pub(crate) fn forget_socket(&mut self, lost: SocketId) {
         for path in &mut self.paths {
@@ -385,10 +391,10 @@ impl Session {
         }
     }
 
-    /// The socket of a path is gone; it goes on over another.
-    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
-        for path in &mut self.paths {
-            path.on_socket_lost(lost, other);
+    /// The socket of a way is gone; the paths that went it go on over another.
+    pub(crate) fn on_socket_lost(&mut self, way: Way, other: SocketId) {
+        for path in self.paths.iter_mut().filter(|path| path.way == way) {
+            path.on_socket_lost(other);
         }
     }
 
@@ -418,11 +424,11 @@ impl Session {
         due
     }
 
-    /// The peer says, in a handshake at `address`, that the session lives: probe again at once.
-    pub(crate) fn on_alive(&mut self, address: SocketAddr, now: Instant) {
+    /// The peer says, in a handshake along `way`, that the session lives: probe again at once.
+    pub(crate) fn on_alive(&mut self, way: Way, now: Instant) {
         self.last_heard = now;
         for path in &mut self.paths {
-            path.on_proven(address);
+            path.on_proven(way);
         }
         self.ping();
     }

@@ -6,7 +6,7 @@ use super::{CLOSE_CONFIRMED, KEYS_USED_UP, MAX_REASON, Session, State};
 use crate::Instant;
 use crate::crypto::TAG_LEN;
 use crate::event::{CloseReason, Misbehaviour, PROTOCOL_CODES};
-use crate::path::{Carried, Contents, Route, Validated};
+use crate::path::{Carried, Contents, Validated, Way};
 use crate::recovery::{AckError, Ecn, Outcome, TimeoutKind};
 use crate::session::keys::Opened;
 use crate::streams::{Sent, Side};
@@ -43,7 +43,7 @@ impl Session {
         head: Head,
         clear: &[u8; HEAD_LEN],
         body: &mut [u8],
-        route: Route,
+        way: Way,
         ecn: Option<Ecn>,
         token: impl FnOnce() -> [u8; 8],
         now: Instant,
@@ -85,10 +85,10 @@ impl Session {
         }
         if confirmed && self.side == Side::Responder {
             // Which of the raced ways the peer chose is told by its first packet.
-            path.choose(route);
+            path.choose(way);
         }
         let newest = path.received.largest().is_none_or(|largest| head.packet_number > largest);
-        path.on_packet(route, len, newest, token, now);
+        path.on_packet(way, len, newest, token, now);
 
         if matches!(self.state, State::Closing { .. }) {
             self.close_again(false, now);
@@ -101,7 +101,7 @@ impl Session {
                 break;
             };
             eliciting |= frame.is_ack_eliciting();
-            if let Err(what) = self.on_frame(at, &frame, route, now) {
+            if let Err(what) = self.on_frame(at, &frame, way, now) {
                 self.misbehaved(what, now);
                 break;
             }
@@ -113,13 +113,7 @@ impl Session {
         if confirmed { PacketFate::Confirmed } else { PacketFate::Taken }
     }
 
-    fn on_frame(
-        &mut self,
-        at: usize,
-        frame: &Frame<'_>,
-        route: Route,
-        now: Instant,
-    ) -> Result<(), Misbehaviour> {
+    fn on_frame(&mut self, at: usize, frame: &Frame<'_>, way: Way, now: Instant) -> Result<(), Misbehaviour> {
         if let Frame::Close { code, reason } = *frame {
             self.on_close(code, reason, now);
             return Ok(());
@@ -133,13 +127,13 @@ impl Session {
             Frame::Ack(ack) => self.on_ack(ack, now)?,
             Frame::PathChallenge(token) => {
                 if let Some(path) = self.paths.get_mut(at) {
-                    path.on_challenge(*token, route);
+                    path.on_challenge(*token, way);
                 }
             }
             Frame::PathResponse(token) => {
                 if let Some(path) = self.paths.get_mut(at) {
-                    match path.on_response(*token, route, now) {
-                        Validated::Moved { from } => self.moved = Some((from, route.remote)),
+                    match path.on_response(*token, way, now) {
+                        Validated::Moved { from } => self.moved = from.remote().zip(way.remote()),
                         Validated::Present | Validated::No => {}
                     }
                 }

@@ -4,7 +4,7 @@ use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
 use crate::Instant;
 use crate::event::CloseReason;
 use crate::io::{SocketId, Transmit};
-use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Route};
+use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Way};
 use crate::recovery::Permit;
 use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
@@ -38,24 +38,24 @@ impl Session {
         &mut self,
         buf: &mut [u8],
         max_segments: usize,
-        is_blocked: impl Fn(SocketId) -> bool,
+        is_full: impl Fn(Way) -> bool,
         now: Instant,
     ) -> Polled {
         match &self.state {
             State::Ended | State::Unconfirmed { .. } => return Polled::Nothing,
-            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, is_blocked, now),
+            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, is_full, now),
             State::Open | State::Lingering { .. } => {}
         }
         self.send_at = None;
         let mut blocked = None;
         for at in 0..self.paths.len() {
             let Some(path) = self.paths.get_mut(at) else { break };
-            if is_blocked(path.route.socket) {
-                blocked = Some(path.route.socket);
+            if is_full(path.way) {
+                blocked = path.way.socket();
                 continue;
             }
-            if let Some((route, what)) = path.due_elsewhere(&is_blocked, now)
-                && let Some(transmit) = self.send_elsewhere(at, route, what, buf, now)
+            if let Some((way, what)) = path.due_elsewhere(&is_full, now)
+                && let Some(transmit) = self.send_elsewhere(at, way, what, buf, now)
             {
                 return Polled::Transmit(transmit);
             }
@@ -93,7 +93,7 @@ impl Session {
             Permit::Blocked => 0,
         };
         let mut allowance = path.allowance();
-        let route = path.route;
+        let way = path.way;
         let ecn = path.recovery.ecn_codepoint();
         let mut segment = path.datagram_size;
         let mut total = 0;
@@ -133,16 +133,7 @@ impl Session {
             return None;
         }
         path.on_transmit(total as u64);
-        Some(Transmit {
-            socket: route.socket,
-            to: route.remote,
-            from: route.local,
-            ecn,
-            ttl: None,
-            dont_fragment: true,
-            len: total,
-            segment: (count > 1).then_some(segment),
-        })
+        Some(Transmit { ecn, segment: (count > 1).then_some(segment), ..way.transmit(total) })
     }
 
     /// Writes, seals and records one packet of path `at`. `data`: whether the congestion window has room.
@@ -258,7 +249,7 @@ impl Session {
     fn send_elsewhere(
         &mut self,
         at: usize,
-        route: Route,
+        way: Way,
         what: Elsewhere,
         buf: &mut [u8],
         now: Instant,
@@ -273,7 +264,7 @@ impl Session {
         let draft = Draft { contents, eliciting: false, len: w.finish().ok()? };
         let len = self.seal_packet(at, buf, draft, now)?;
         self.paths.get_mut(at)?.bytes_sent += len as u64;
-        Some(alone(route, len))
+        Some(way.transmit(len))
     }
 
     /// Whether the address may be sent as much as CLOSE may take.
@@ -282,15 +273,15 @@ impl Session {
     }
 
     /// CLOSE, repeated until it is confirmed; or its confirmation.
-    fn poll_close(&mut self, buf: &mut [u8], is_blocked: impl Fn(SocketId) -> bool, now: Instant) -> Polled {
+    fn poll_close(&mut self, buf: &mut [u8], is_full: impl Fn(Way) -> bool, now: Instant) -> Polled {
         let pto = self.closing_pto();
         // Even a goodbye is no reason to flood an address that was not validated.
         let Some(path) = self.paths.first().filter(|_| self.may_send_close()) else {
             return Polled::Nothing;
         };
-        let route = path.route;
-        if is_blocked(route.socket) {
-            return Polled::Blocked(route.socket);
+        let way = path.way;
+        if is_full(way) {
+            return way.socket().map_or(Polled::Nothing, Polled::Blocked);
         }
         let (code, reason) = match &mut self.state {
             State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
@@ -318,22 +309,9 @@ impl Session {
                 if let Some(path) = self.paths.first_mut() {
                     path.on_transmit(len as u64);
                 }
-                Polled::Transmit(alone(route, len))
+                Polled::Transmit(way.transmit(len))
             }
             None => Polled::Nothing,
         }
-    }
-}
-
-const fn alone(route: Route, len: usize) -> Transmit {
-    Transmit {
-        socket: route.socket,
-        to: route.remote,
-        from: route.local,
-        ecn: None,
-        ttl: None,
-        dont_fragment: true,
-        len,
-        segment: None,
     }
 }
