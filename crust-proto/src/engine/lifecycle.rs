@@ -16,7 +16,7 @@ use crate::path::Way;
 use crate::session::Session;
 use crate::{Duration, Instant};
 
-/// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
+/// A timer that is due and cannot be served yet (its window is shut) comes again so much later.
 pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// How often in a row a socket that died is opened again without anything having arrived on it.
@@ -127,7 +127,7 @@ impl Engine {
 
     /// Puts a session among those that may have something to send.
     pub(super) fn enqueue(&mut self, slot: u32) {
-        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued && !e.waiting) {
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued) {
             entry.queued = true;
             self.ready.push_back(slot);
         }
@@ -155,9 +155,7 @@ impl Engine {
     fn rearm(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.slots.entry_mut(slot) else { return };
         entry.stale = false;
-        // Whose socket is full can do nothing in time but end.
-        let at = if entry.waiting { entry.session.end_of_patience() } else { entry.session.timeout() };
-        let Some(at) = at else { return };
+        let Some(at) = entry.session.timeout() else { return };
         let at = if at <= now { now + GRANULARITY } else { at };
         if entry.armed.is_some_and(|armed| armed <= at) {
             return;
@@ -195,6 +193,7 @@ impl Engine {
             if let Some(lost) = lost {
                 // Also where only something on the side went over it.
                 entry.session.forget_socket(lost);
+                entry.waits_for.retain(|waited| *waited != lost);
             }
             let sockets = &self.sockets;
             let is_dead = |way: &Way| way.socket().is_some_and(|socket| !sockets.contains_key(&socket));
@@ -203,7 +202,6 @@ impl Engine {
                 let Some(other) = way.remote().and_then(|remote| self.socket_for(remote)) else { continue };
                 let Some(entry) = self.slots.entry_mut(slot) else { break };
                 entry.session.on_socket_lost(way, other);
-                entry.waiting = false;
                 self.enqueue(slot);
                 self.after(slot, now);
             }

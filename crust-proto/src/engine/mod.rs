@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use self::attempt::Attempt;
@@ -53,7 +54,7 @@ use crate::identity::{Contact, MAX_ADDRESSES, Network, PeerId, is_dialable};
 use crate::io::{Command, Input, InterfaceAddr, SendFailure, SocketId, TimerKind, Transmit};
 use crate::path::{Route, Way};
 use crate::recovery::Ecn;
-use crate::session::{PacketFate, Polled, Session};
+use crate::session::{PacketFate, Session};
 use crate::wire::packet::{self, HEAD_LEN, Head, MIN_PACKET};
 use crate::{Duration, Instant, UnixTime};
 
@@ -135,7 +136,7 @@ struct Socket {
     blocked: bool,
     /// Whether the system has segmentation offload, as far as is known.
     segmentation: bool,
-    /// Slots whose sessions wait for the socket to become writable.
+    /// Slots whose sessions have, or had, something that goes over the socket as soon as it is writable.
     waiting: Vec<u32>,
 }
 
@@ -347,7 +348,7 @@ impl Engine {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.blocked = false;
                     let waiting = core::mem::take(&mut entry.waiting);
-                    self.resume(waiting);
+                    self.resume(socket, waiting);
                 }
             }
             Input::SendFailed { socket, to, cause } => self.on_send_failed(socket, unmapped(to), cause),
@@ -370,33 +371,36 @@ impl Engine {
         while let Some(slot) = self.ready.pop_front() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
             entry.queued = false;
-            let sockets = &self.sockets;
-            let segments = match entry.session.way().and_then(|way| sockets.get(&way.socket()?)) {
-                Some(socket) if socket.segmentation => max_segments,
-                _ => 1,
-            };
-            // A socket that is gone blocks too, until another takes its place.
-            let is_full =
-                |way: Way| way.socket().and_then(|id| sockets.get(&id)).is_none_or(|socket| socket.blocked);
-            match entry.session.poll_transmit(buf, segments, is_full, now) {
-                Polled::Transmit(transmit) => {
-                    // Behind the others: sessions take turns, a batch each.
-                    self.enqueue(slot);
-                    self.outdate(slot, now);
-                    self.stats.datagrams_sent +=
-                        transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
-                    self.stats.bytes_sent += transmit.len as u64;
-                    return Some(transmit);
-                }
-                Polled::Blocked(socket) => {
-                    entry.waiting = true;
-                    if let Some(socket) = self.sockets.get_mut(&socket) {
-                        socket.waiting.push(slot);
+            let mut full: SmallVec<[SocketId; 2]> = SmallVec::new();
+            let takes = |way: Way| {
+                let id = way.socket()?;
+                match self.sockets.get(&id) {
+                    Some(socket) if !socket.blocked && socket.segmentation => Some(max_segments),
+                    Some(socket) if !socket.blocked => Some(1),
+                    // A socket that is gone takes nothing either, until another is in its place.
+                    _ => {
+                        full.push(id);
+                        None
                     }
-                    self.outdate(slot, now);
                 }
-                Polled::Nothing => self.after(slot, now),
+            };
+            let transmit = entry.session.poll_transmit(buf, takes, now);
+            for id in full {
+                if let Some(socket) = self.sockets.get_mut(&id).filter(|_| !entry.waits_for.contains(&id)) {
+                    socket.waiting.push(slot);
+                    entry.waits_for.push(id);
+                }
             }
+            let Some(transmit) = transmit else {
+                self.after(slot, now);
+                continue;
+            };
+            // Behind the others: sessions take turns, a batch each.
+            self.enqueue(slot);
+            self.outdate(slot, now);
+            self.stats.datagrams_sent += transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
+            self.stats.bytes_sent += transmit.len as u64;
+            return Some(transmit);
         }
         None
     }
@@ -454,12 +458,12 @@ impl Engine {
         Some(way.transmit(datagram.len()))
     }
 
-    /// Sessions whose socket was full go on.
-    fn resume(&mut self, waiting: Vec<u32>) {
+    /// Sessions that had something for a socket that was full go on, in the order in which they met it.
+    fn resume(&mut self, socket: SocketId, waiting: Vec<u32>) {
         for slot in waiting {
             // The slot may have changed hands meanwhile; then this is one idle poll.
             if let Some(entry) = self.slots.entry_mut(slot) {
-                entry.waiting = false;
+                entry.waits_for.retain(|waited| *waited != socket);
             }
             self.enqueue(slot);
         }

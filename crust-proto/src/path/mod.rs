@@ -72,6 +72,8 @@ struct Candidate {
 pub(crate) struct Path {
     pub(crate) number: u32,
     pub(crate) way: Way,
+    /// Whether its socket took nothing when it was last to send: until that is writable nothing of the path's own leaves.
+    pub(crate) is_full: bool,
     pub(crate) recovery: Recovery<Contents>,
     pub(crate) received: Received,
     /// Probe packets or pings to send whatever the congestion window says.
@@ -113,6 +115,7 @@ impl Path {
         Self {
             number,
             way,
+            is_full: false,
             recovery: Recovery::new(config, datagram_size, now),
             received: Received::new(max_ack_delay),
             ping: false,
@@ -250,14 +253,14 @@ impl Path {
         }
     }
 
-    /// Whether a packet worth sending may go to the present address.
+    /// Whether a packet worth sending may go to the present address now.
     pub(crate) fn may_send(&self) -> bool {
-        self.allowance() >= MIN_ALLOWANCE
+        !self.is_full && self.allowance() >= MIN_ALLOWANCE
     }
 
-    /// Whether a packet of that length may go to the present address.
+    /// Whether a packet of that length may go to the present address now.
     pub(crate) fn may_send_whole(&self, len: usize) -> bool {
-        self.allowance() >= len as u64
+        !self.is_full && self.allowance() >= len as u64
     }
 
     pub(crate) fn on_transmit(&mut self, bytes: u64) {
@@ -307,13 +310,15 @@ impl Path {
         Some(self.responses.remove(at).0)
     }
 
+    /// When something is due on it. Not its acknowledgements: these may go on any path.
+    ///
+    /// Recovery's clock goes on while the socket is full: what is on its way is lost or acknowledged all the same, and
+    /// each probe timeout is twice as far off as the last.
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let candidate = self.candidate.as_ref().map(|c| c.challenge.next);
-        // What may not be sent yet needs no timer: the packet that allows it wakes the session.
-        let silent = !self.may_send();
-        let challenge = self.challenge.filter(|_| !silent).map(|c| c.next);
-        let ack = self.received.ack_deadline().filter(|_| !silent);
-        [candidate, challenge, ack, self.recovery.timeout()].into_iter().flatten().min()
+        // What may not be sent now needs no timer: whatever allows it, a packet or the socket, wakes the session.
+        let challenge = self.challenge.filter(|_| self.may_send()).map(|c| c.next);
+        [candidate, challenge, self.recovery.timeout()].into_iter().flatten().min()
     }
 }
 

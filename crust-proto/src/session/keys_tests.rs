@@ -7,7 +7,7 @@ use crate::handshake::params::{Addressing, AeadSet, Params};
 use crate::identity::PeerId;
 use crate::io::SocketId;
 use crate::path::{Route, Way};
-use crate::session::{Established, Polled, Session};
+use crate::session::{Established, Session};
 use crate::streams::Side;
 use crate::wire::packet::{self, HEAD_LEN, Head};
 use crate::{Duration, Instant};
@@ -187,7 +187,7 @@ fn sessions() -> [Session; 2] {
 fn deliver(from: &mut Session, to: &mut Session, damaged: bool) -> usize {
     let mut buf = vec![0; 2000];
     let mut count = 0;
-    while let Polled::Transmit(transmit) = from.poll_transmit(&mut buf, 1, |_| false, Instant::ZERO) {
+    while let Some(transmit) = from.poll_transmit(&mut buf, |_| Some(1), Instant::ZERO) {
         let packet = &mut buf[..transmit.len];
         let clear = packet::unmask(packet, &from.mask).unwrap();
         let body = &mut packet[HEAD_LEN..];

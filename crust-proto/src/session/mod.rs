@@ -30,7 +30,6 @@ use self::datagrams::Datagrams;
 use self::keys::Keys;
 pub use self::load::SessionLoad;
 pub(crate) use self::receive::PacketFate;
-pub(crate) use self::transmit::Polled;
 use crate::config::{MIN_IDLE_TIMEOUT, TransportConfig};
 use crate::crypto::mask::MaskKey;
 use crate::crypto::{Aead, CryptoProvider};
@@ -417,7 +416,9 @@ impl Session {
     /// Whether the peer has been silent so long that it should be asked whether it still has the session.
     pub(crate) fn wants_revival(&mut self, now: Instant) -> bool {
         let silent = self.paths.iter().all(|p| p.recovery.pto_count() >= PTOS_BEFORE_REVIVAL);
-        let due = self.is_open() && silent && self.next_revival.is_none_or(|at| at <= now);
+        // Whoever cannot be probed is not silent.
+        let probed = self.paths.iter().any(|p| !p.is_full);
+        let due = self.is_open() && silent && probed && self.next_revival.is_none_or(|at| at <= now);
         if due {
             self.next_revival = Some(now + REVIVAL_INTERVAL);
         }
@@ -514,24 +515,14 @@ impl Session {
         };
         let paths = self.paths.iter().filter_map(Path::timeout).min();
         let may_send = self.paths.iter().any(Path::may_send);
+        let acks = self.paths.iter().filter_map(|path| path.received.ack_deadline()).min();
+        let acks = acks.filter(|_| may_send);
         let keep_alive = self.keep_alive.filter(|_| may_send).map(|every| self.last_sent + every);
         let idle = Some(self.idle_deadline());
-        [until, paths, keep_alive, idle, self.keys.timeout(), self.send_at, self.trim_at()]
+        [until, paths, acks, keep_alive, idle, self.keys.timeout(), self.send_at, self.trim_at()]
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// When the session ends or changes its state even if its socket takes nothing.
-    pub(crate) fn end_of_patience(&self) -> Option<Instant> {
-        match self.state {
-            State::Ended => None,
-            State::Unconfirmed { until } | State::Draining { until, .. } | State::Closing { until, .. } => {
-                Some(until)
-            }
-            State::Lingering { until, .. } => Some(until.min(self.idle_deadline())),
-            State::Open => Some(self.idle_deadline()),
-        }
     }
 
     /// Another copy of the hello was answered: the peer may only now have what it needs to go on.

@@ -3,23 +3,12 @@
 use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
 use crate::Instant;
 use crate::event::CloseReason;
-use crate::io::{SocketId, Transmit};
+use crate::io::Transmit;
 use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Way};
 use crate::recovery::Permit;
 use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
 use crate::wire::packet::{self, HEAD_LEN, Head, MAX_PACKET_NUMBER, MIN_PACKET};
-
-/// What a session has to send.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Polled {
-    /// This; there may be more.
-    Transmit(Transmit),
-    /// Nothing until the socket is writable.
-    Blocked(SocketId),
-    /// Nothing until an input or the session's timeout.
-    Nothing,
-}
 
 /// No packet with a CLOSE is longer.
 const CLOSE_LEN: usize = MIN_PACKET + 16 + super::MAX_REASON;
@@ -33,37 +22,39 @@ struct Draft {
 }
 
 impl Session {
-    /// Writes the next packets into `buf`: equal in size but the last, for one destination.
+    /// Writes the next packets into `buf`: equal in size but the last, for one destination. `None`: nothing until an
+    /// input, the session's timeout, or until a way is writable that was full.
+    ///
+    /// `takes` says how many segments at once go along a way; `None` where it is full. Paths that are full are passed
+    /// over, and hold up nothing on the others.
     pub(crate) fn poll_transmit(
         &mut self,
         buf: &mut [u8],
-        max_segments: usize,
-        is_full: impl Fn(Way) -> bool,
+        mut takes: impl FnMut(Way) -> Option<usize>,
         now: Instant,
-    ) -> Polled {
+    ) -> Option<Transmit> {
         match &self.state {
-            State::Ended | State::Unconfirmed { .. } => return Polled::Nothing,
-            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, is_full, now),
+            State::Ended | State::Unconfirmed { .. } => return None,
+            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, takes, now),
             State::Open | State::Lingering { .. } => {}
         }
         self.send_at = None;
-        let mut blocked = None;
         for at in 0..self.paths.len() {
-            let Some(path) = self.paths.get_mut(at) else { break };
-            if is_full(path.way) {
-                blocked = path.way.socket();
-                continue;
-            }
-            if let Some((way, what)) = path.due_elsewhere(&is_full, now)
+            let path = self.paths.get_mut(at)?;
+            let max_segments = takes(path.way);
+            path.is_full = max_segments.is_none();
+            if let Some((way, what)) = path.due_elsewhere(|way| takes(way).is_none(), now)
                 && let Some(transmit) = self.send_elsewhere(at, way, what, buf, now)
             {
-                return Polled::Transmit(transmit);
+                return Some(transmit);
             }
-            if let Some(transmit) = self.send_batch(at, buf, max_segments, now) {
-                return Polled::Transmit(transmit);
+            if let Some(max_segments) = max_segments
+                && let Some(transmit) = self.send_batch(at, buf, max_segments, now)
+            {
+                return Some(transmit);
             }
         }
-        blocked.map_or(Polled::Nothing, Polled::Blocked)
+        None
     }
 
     /// Full packets back to back, for as long as there is content, window and room.
@@ -86,7 +77,7 @@ impl Session {
             Permit::Now { bytes } => bytes,
             Permit::At(when) => {
                 if self.streams.wants_to_send() || self.datagrams.wants_to_send() {
-                    self.send_at = Some(when);
+                    self.send_at = Some(self.send_at.map_or(when, |at| at.min(when)));
                 }
                 0
             }
@@ -273,15 +264,19 @@ impl Session {
     }
 
     /// CLOSE, repeated until it is confirmed; or its confirmation.
-    fn poll_close(&mut self, buf: &mut [u8], is_full: impl Fn(Way) -> bool, now: Instant) -> Polled {
+    fn poll_close(
+        &mut self,
+        buf: &mut [u8],
+        mut takes: impl FnMut(Way) -> Option<usize>,
+        now: Instant,
+    ) -> Option<Transmit> {
         let pto = self.closing_pto();
-        // Even a goodbye is no reason to flood an address that was not validated.
-        let Some(path) = self.paths.first().filter(|_| self.may_send_close()) else {
-            return Polled::Nothing;
-        };
+        let path = self.paths.first_mut()?;
         let way = path.way;
-        if is_full(way) {
-            return way.socket().map_or(Polled::Nothing, Polled::Blocked);
+        path.is_full = takes(way).is_none();
+        // Even a goodbye is no reason to flood an address that was not validated.
+        if !self.may_send_close() {
+            return None;
         }
         let (code, reason) = match &mut self.state {
             State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
@@ -297,21 +292,13 @@ impl Session {
                 *confirm = false;
                 (CLOSE_CONFIRMED, bytes::Bytes::new())
             }
-            _ => return Polled::Nothing,
+            _ => return None,
         };
-        let Some(body) = buf.get_mut(HEAD_LEN..) else { return Polled::Nothing };
-        let mut w = Writer::new(body);
+        let mut w = Writer::new(buf.get_mut(HEAD_LEN..)?);
         Frame::Close { code, reason: &reason }.encode(&mut w);
-        let Ok(len) = w.finish() else { return Polled::Nothing };
-        let draft = Draft { contents: Contents::new(), eliciting: false, len };
-        match self.seal_packet(0, buf, draft, now) {
-            Some(len) => {
-                if let Some(path) = self.paths.first_mut() {
-                    path.on_transmit(len as u64);
-                }
-                Polled::Transmit(way.transmit(len))
-            }
-            None => Polled::Nothing,
-        }
+        let draft = Draft { contents: Contents::new(), eliciting: false, len: w.finish().ok()? };
+        let len = self.seal_packet(0, buf, draft, now)?;
+        self.paths.first_mut()?.on_transmit(len as u64);
+        Some(way.transmit(len))
     }
 }
