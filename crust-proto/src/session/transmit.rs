@@ -1,6 +1,7 @@
 //! Packets out: what is due, on which path, in how many equal segments.
 
-use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
+use super::closing::KEYS_USED_UP;
+use super::{Session, State};
 use crate::Instant;
 use crate::event::CloseReason;
 use crate::io::Transmit;
@@ -10,15 +11,12 @@ use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
 use crate::wire::packet::{self, HEAD_LEN, Head, MAX_PACKET_NUMBER, MIN_PACKET};
 
-/// No packet with a CLOSE is longer.
-const CLOSE_LEN: usize = MIN_PACKET + 16 + super::MAX_REASON;
-
 /// A packet's plaintext, being written.
-struct Draft {
-    contents: Contents,
-    eliciting: bool,
+pub(super) struct Draft {
+    pub(super) contents: Contents,
+    pub(super) eliciting: bool,
     /// Bytes of frames.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Session {
@@ -206,7 +204,13 @@ impl Session {
     }
 
     /// Seals the frames that stand in `room` behind the head's place.
-    fn seal_packet(&mut self, at: usize, room: &mut [u8], draft: Draft, now: Instant) -> Option<usize> {
+    pub(super) fn seal_packet(
+        &mut self,
+        at: usize,
+        room: &mut [u8],
+        draft: Draft,
+        now: Instant,
+    ) -> Option<usize> {
         let path = self.paths.get_mut(at)?;
         let number = path.recovery.next_packet_number();
         let len = HEAD_LEN + draft.len + crate::crypto::TAG_LEN;
@@ -255,50 +259,6 @@ impl Session {
         let draft = Draft { contents, eliciting: false, len: w.finish().ok()? };
         let len = self.seal_packet(at, buf, draft, now)?;
         self.paths.get_mut(at)?.bytes_sent += len as u64;
-        Some(way.transmit(len))
-    }
-
-    /// Whether the address may be sent as much as CLOSE may take.
-    pub(super) fn may_send_close(&self) -> bool {
-        self.paths.first().is_some_and(|p| p.may_send_whole(CLOSE_LEN))
-    }
-
-    /// CLOSE, repeated until it is confirmed; or its confirmation.
-    fn poll_close(
-        &mut self,
-        buf: &mut [u8],
-        mut takes: impl FnMut(Way) -> Option<usize>,
-        now: Instant,
-    ) -> Option<Transmit> {
-        let pto = self.closing_pto();
-        let path = self.paths.first_mut()?;
-        let way = path.way;
-        path.is_full = takes(way).is_none();
-        // Even a goodbye is no reason to flood an address that was not validated.
-        if !self.may_send_close() {
-            return None;
-        }
-        let (code, reason) = match &mut self.state {
-            State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
-                *next = now + pto * (1 << *sent);
-                *sent += 1;
-                (*code, reason.clone())
-            }
-            State::Closing { code, reason, again, .. } if *again => {
-                *again = false;
-                (*code, reason.clone())
-            }
-            State::Draining { confirm, .. } if *confirm => {
-                *confirm = false;
-                (CLOSE_CONFIRMED, bytes::Bytes::new())
-            }
-            _ => return None,
-        };
-        let mut w = Writer::new(buf.get_mut(HEAD_LEN..)?);
-        Frame::Close { code, reason: &reason }.encode(&mut w);
-        let draft = Draft { contents: Contents::new(), eliciting: false, len: w.finish().ok()? };
-        let len = self.seal_packet(0, buf, draft, now)?;
-        self.paths.first_mut()?.on_transmit(len as u64);
         Some(way.transmit(len))
     }
 }
