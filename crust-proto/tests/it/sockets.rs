@@ -238,7 +238,12 @@ fn what_was_due_while_a_socket_was_full_leaves_as_soon_as_it_takes_more() {
             net.events(b).iter().any(is)
         };
         assert!(!acked(&net));
+        // Before anything that comes could have brought it out.
+        net.link(b, a).blocked = true;
         net.unstick(a, socket);
+        net.run_for(Duration::from_millis(1));
+        assert!(sent(&net, a) > before, "it leaves at once");
+        net.link(b, a).blocked = false;
         let mut arrived = 0;
         let all = net.within(Duration::from_millis(200), |net| {
             arrived += usize::from(net.session(b, at_b).recv_message().is_some());
@@ -268,6 +273,12 @@ fn a_full_socket_stops_no_clock() {
     assert_eq!(lost(&net), 0);
     net.run_for(Duration::from_secs(1));
     assert_eq!(lost(&net), 1);
+    // Probes are due at growing distances, though none can leave.
+    net.link(b, a).blocked = true;
+    net.run_for(Duration::from_secs(5));
+    let (next, _) = net.nodes[a].why().expect("a timer");
+    assert!(next.saturating_since(net.now) < Duration::from_secs(20), "{next:?} at {:?}", net.now);
+    net.link(b, a).blocked = false;
     net.unstick(a, socket);
     net.run_until("it arrives", |net| net.session(b, at_b).recv_message().is_some());
     assert_talks(&mut net, [(a, at_a), (b, at_b)]);
