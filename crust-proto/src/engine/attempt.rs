@@ -9,7 +9,8 @@ use crate::event::{AttemptId, ClockDoubt, ConnectError, NoAnswer, SessionId, Tri
 use crate::handshake::envelope::{HelloKey, HelloKind, ReplyTag, Salt};
 use crate::handshake::replay::WINDOW;
 use crate::identity::PeerId;
-use crate::io::{SendFailure, SocketId};
+use crate::io::SendFailure;
+use crate::path::Way;
 use crate::{Duration, Instant, UnixTime};
 
 /// How many sent copies of an attempt's hellos are remembered, so that their replies are known.
@@ -39,8 +40,8 @@ pub(super) enum Stage {
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) address: SocketAddr,
-    /// The socket that the peer's own hello from there came on, where one did.
-    pub(super) socket: Option<SocketId>,
+    /// The way that the peer's own hello came from there, where one did.
+    pub(super) along: Option<Way>,
     pub(super) sent: u32,
     pub(super) outcome: TriedOutcome,
     pub(super) cookie: Option<[u8; 16]>,
@@ -56,8 +57,7 @@ pub(super) struct Copy {
     pub(super) salt: Salt,
     pub(super) address: usize,
     /// Where it went: the candidate of that number may be another meanwhile.
-    pub(super) to: SocketAddr,
-    pub(super) socket: SocketId,
+    pub(super) way: Way,
     pub(super) kind: HelloKind,
     pub(super) sent: Instant,
 }
@@ -104,8 +104,8 @@ pub(super) struct HalfXx {
     pub(super) until: Instant,
     /// The timer that is set for it.
     pub(super) armed: Instant,
-    /// Where its hello came from, and how long it was.
-    pub(super) remote: SocketAddr,
+    /// The way that its hello came, and how long it was.
+    pub(super) way: Way,
     pub(super) received: usize,
 }
 
@@ -113,7 +113,7 @@ impl Candidate {
     pub(super) const fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            socket: None,
+            along: None,
             sent: 0,
             outcome: TriedOutcome::Silence,
             cookie: None,

@@ -12,6 +12,7 @@ use crate::crypto::noise::{Pattern, Role};
 use crate::event::{AttemptId, ClockDoubt, ConnectError, Event, SessionId};
 use crate::handshake::envelope::{HelloKey, HelloKind};
 use crate::identity::{Contact, ContactError, PeerId};
+use crate::path::Way;
 use crate::{Duration, Instant};
 
 /// How many calls of the application one attempt serves.
@@ -162,11 +163,11 @@ impl Engine {
     pub(super) fn ask_whether_alive(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.slots.entry_mut(slot) else { return };
         let (id, peer) = (entry.session.id(), entry.session.peer());
-        let Some(route) = entry.session.route() else { return };
+        let Some(remote) = entry.session.way().and_then(Way::remote) else { return };
         if self.attempts.values().any(|a| a.purpose == Purpose::Revival(id)) {
             return;
         }
-        let candidates = vec![Candidate::new(route.remote)];
+        let candidates = vec![Candidate::new(remote)];
         self.begin(Purpose::Revival(id), Some(peer), candidates, REVIVAL_TIMEOUT, now);
     }
 
@@ -269,13 +270,7 @@ impl Engine {
     }
 
     /// An attempt by address has found a peer that another attempt is after: that one goes on for both.
-    pub(super) fn merge_attempts(
-        &mut self,
-        from: AttemptId,
-        into: AttemptId,
-        found: SocketAddr,
-        now: Instant,
-    ) {
+    pub(super) fn merge_attempts(&mut self, from: AttemptId, into: AttemptId, found: Way, now: Instant) {
         let Some(ended) = self.attempts.remove(&from) else { return };
         for copy in &ended.copies {
             self.tags.remove(&copy.tag);
@@ -289,7 +284,9 @@ impl Engine {
         if let Some(attempt) = self.attempts.get_mut(&into) {
             attempt.waiters.extend(ended.waiters);
             attempt.deadline = attempt.deadline.max(ended.deadline);
-            attempt.add_candidate(found, limit);
+            if let Some(found) = found.remote() {
+                attempt.add_candidate(found, limit);
+            }
             attempt.hurry(first_retry, now);
         }
         self.drive_attempt(into, now);

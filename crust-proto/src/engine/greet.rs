@@ -19,11 +19,13 @@ use crate::handshake::envelope::{Hello, HelloKey, HelloKind, REPLY_OVERHEAD, Rep
 use crate::handshake::params::Params;
 use crate::handshake::replay::Stale;
 use crate::identity::PeerId;
-use crate::path::Route;
+use crate::path::Way;
 use crate::session::Session;
 use crate::streams::Side;
 use crate::wire::codec::Reader;
 
+/// What cookies are baked for.
+const COOKIE_FOR: &[u8] = b"hello";
 /// How long a stranger has to finish an XX handshake.
 const HALF_XX: crate::Duration = crate::Duration::from_secs(5);
 
@@ -33,13 +35,13 @@ const HALF_XX: crate::Duration = crate::Duration::from_secs(5);
 struct Asked {
     known: bool,
     salt: Salt,
-    route: Route,
+    way: Way,
     len: usize,
 }
 
 impl Engine {
     /// A datagram that is no session's and no reply.
-    pub(super) fn handle_stranger(&mut self, route: Route, datagram: &mut [u8], now: Instant) {
+    pub(super) fn handle_stranger(&mut self, way: Way, datagram: &mut [u8], now: Instant) {
         if self.shut_down {
             return self.drop_as(Dropped::Full);
         }
@@ -73,7 +75,7 @@ impl Engine {
         if self.tags.contains_key(&key.reply_tag(&hello.salt)) {
             return self.drop_as(Dropped::Reflected);
         }
-        let asked = Asked { known, salt: hello.salt, route, len };
+        let asked = Asked { known, salt: hello.salt, way, len };
         if fresh.is_err() {
             self.drop_as(Dropped::Stale);
             if self.clock_answers.allow(now) {
@@ -83,7 +85,7 @@ impl Engine {
             return;
         }
         match head.kind {
-            HelloKind::InitiateKnown | HelloKind::InitiateUnknown if !self.has_cookie(&hello, route, now) => {
+            HelloKind::InitiateKnown | HelloKind::InitiateUnknown if !self.has_cookie(&hello, way, now) => {
                 self.replay.remember_answered(mac, now);
                 return self.send_retry(asked, now);
             }
@@ -106,12 +108,14 @@ impl Engine {
     }
 
     /// Whether a stranger has shown that it receives at its address, or needs not yet.
-    fn has_cookie(&mut self, hello: &Hello<'_>, route: Route, now: Instant) -> bool {
+    fn has_cookie(&mut self, hello: &Hello<'_>, way: Way, now: Instant) -> bool {
         let random = &mut self.random;
         self.cookies.rotate_if_due(now, || random.secret_key("cookies", &[]));
+        let shows_one = match way {
+            Way::Udp(route) => self.cookies.check(route.remote, COOKIE_FOR, &hello.cookie),
+        };
         // A cookie first: whoever shows one does not use up what is left for those who cannot have one yet.
-        self.cookies.check(route.remote, b"hello", &hello.cookie)
-            || (self.half_open() < self.config.handshake.cookie_threshold && self.unproven.allow(now))
+        shows_one || (self.half_open() < self.config.handshake.cookie_threshold && self.unproven.allow(now))
     }
 
     /// Whether a third message names a handshake that waits for one.
@@ -121,7 +125,9 @@ impl Engine {
     }
 
     fn send_retry(&mut self, asked: Asked, now: Instant) {
-        let cookie = self.cookies.bake(asked.route.remote, b"hello");
+        let cookie = match asked.way {
+            Way::Udp(route) => self.cookies.bake(route.remote, COOKIE_FOR),
+        };
         let mut content = [0u8; 24];
         let mut w = crate::wire::codec::Writer::new(&mut content);
         let time = self.replay.time(self.wall_now(now), now);
@@ -146,7 +152,7 @@ impl Engine {
         let provider = &*self.config.provider;
         let key = self.hello_key(asked.known);
         if key.seal_reply(provider, &asked.salt, salt, kind, content, len, &mut datagram).is_ok() {
-            self.post(asked.route, datagram);
+            self.post(asked.way, datagram);
         }
     }
 
@@ -241,8 +247,8 @@ impl Engine {
             self.slots.free(slot);
             return self.drop_as(Dropped::Unauthentic);
         };
-        let (side, route, rtt) = (Side::Responder, asked.route, None);
-        let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: false };
+        let (side, way, rtt) = (Side::Responder, asked.way, None);
+        let met = Met { slot, peer, side, hash, secrets, params, way, rtt, confirmed: false };
         self.establish(met, now);
         let token = self.random.wire_array();
         if let Some(entry) = self.slots.entry_mut(slot) {
@@ -268,7 +274,7 @@ impl Engine {
         match ours.map(|a| a.id) {
             // Both opened: the lower id's initiation wins, and the loser hears it along the way it called.
             Some(attempt) if self.peer_id() < *peer => {
-                self.repeat_along(attempt, asked.route, asked.len, now);
+                self.repeat_along(attempt, asked.way, asked.len, now);
                 Err(Dropped::Unwanted)
             }
             Some(_) => Ok(()),
@@ -316,7 +322,7 @@ impl Engine {
             until,
             since: now,
             armed: until,
-            remote: asked.route.remote,
+            way: asked.way,
             received: asked.len,
         };
         if let Some(place) = self.slots.get_mut(slot) {
@@ -348,7 +354,7 @@ impl Engine {
         };
         let (initiation, since, armed) = (half.initiation, half.since, half.armed);
         // The first hello counts for the address's validation only if it came from there.
-        let received = if half.remote == asked.route.remote { half.received } else { 0 };
+        let received = if half.way.leads_where(asked.way) { half.received } else { 0 };
         let mut noise = half.noise.clone();
         let mut read = || {
             let params = Params::decode(&noise.read_message(reader.rest()).ok()?).ok()?;
@@ -370,8 +376,8 @@ impl Engine {
         let Ok(secrets) = noise.split() else { return self.drop_as(Dropped::Unauthentic) };
         self.timers.remove(&(armed, Timer::Slot(slot)));
         self.half_xx -= 1;
-        let (side, route, rtt) = (Side::Responder, asked.route, None);
-        let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: true };
+        let (side, way, rtt) = (Side::Responder, asked.way, None);
+        let met = Met { slot, peer, side, hash, secrets, params, way, rtt, confirmed: true };
         self.establish(met, now);
         let token = self.random.wire_array();
         if let Some(entry) = self.slots.entry_mut(slot) {

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::attempt::{Attempt, Copy, Purpose, Stage};
+use super::attempt::{Attempt, Candidate, Copy, Purpose, Stage};
 use super::{Engine, Timer};
 use crate::event::{AttemptId, TriedOutcome};
 use crate::handshake::envelope::{HELLO_OVERHEAD, HelloHead, HelloKind, MAX_HELLO, VERSION};
 use crate::io::SocketId;
-use crate::path::Route;
+use crate::path::{Route, Way};
 use crate::{Duration, Instant};
 
 /// Hellos are at least this long, so that the answer, which is never longer, has room.
@@ -69,21 +69,20 @@ impl Engine {
         if candidate.outcome == TriedOutcome::NotMe {
             return false;
         }
-        let heard_on = candidate.socket.filter(|socket| self.sockets.contains_key(socket));
-        let Some(socket) = heard_on.or_else(|| self.socket_for(candidate.address)) else { return false };
+        let Some(way) = self.way_to(candidate) else { return false };
         let kind = match attempt.stage {
             Stage::Initiating(kind) => kind,
             Stage::Finishing { .. } => HelloKind::Finish,
         };
         let content = attempt.content.clone();
-        self.send_hello(attempt, at, socket, kind, &content, limit, now);
+        self.send_hello(attempt, at, way, kind, &content, limit, now);
         let asks = kind == HelloKind::InitiateKnown
             && attempt.round >= WHO_IS_FROM_ROUND
             && attempt.purpose == Purpose::Application;
         if let Some(peer) = attempt.peer.filter(|_| asks) {
             let salt = self.random.wire_array();
             let proof = self.hello_unknown.who_is_proof(&salt, &peer);
-            self.send_hello_salted(attempt, at, socket, HelloKind::WhoIs, &proof, salt, Some(300), now);
+            self.send_hello_salted(attempt, at, way, HelloKind::WhoIs, &proof, salt, Some(300), now);
         }
         true
     }
@@ -93,14 +92,14 @@ impl Engine {
         &mut self,
         attempt: &mut Attempt,
         at: usize,
-        socket: SocketId,
+        way: Way,
         kind: HelloKind,
         content: &[u8],
         limit: Option<usize>,
         now: Instant,
     ) {
         let salt = self.random.wire_array();
-        self.send_hello_salted(attempt, at, socket, kind, content, salt, limit, now);
+        self.send_hello_salted(attempt, at, way, kind, content, salt, limit, now);
     }
 
     #[allow(clippy::too_many_arguments, reason = "what is sent, where to, and when")]
@@ -108,7 +107,7 @@ impl Engine {
         &mut self,
         attempt: &mut Attempt,
         at: usize,
-        socket: SocketId,
+        way: Way,
         kind: HelloKind,
         content: &[u8],
         salt: [u8; 16],
@@ -138,26 +137,25 @@ impl Engine {
             self.replay.remember(head.wall.min(wall), *mac, now);
         }
         candidate.sent += 1;
-        let remote = candidate.address;
         let tag = key.reply_tag(&salt);
-        let forgotten =
-            attempt.remember(Copy { tag, salt, address: at, to: remote, socket, kind, sent: now });
+        let forgotten = attempt.remember(Copy { tag, salt, address: at, way, kind, sent: now });
         if let Some(tag) = forgotten {
             self.tags.remove(&tag);
         }
         self.tags.insert(tag, attempt.id);
         self.stats.hellos_sent += 1;
-        self.post(Route { socket, remote, local: None }, datagram);
+        self.post(way, datagram);
     }
 
     /// The winner of a tie repeats its own hello along the way that the loser's came.
-    pub(super) fn repeat_along(&mut self, id: AttemptId, route: Route, limit: usize, now: Instant) {
+    pub(super) fn repeat_along(&mut self, id: AttemptId, way: Way, limit: usize, now: Instant) {
+        let Some(remote) = way.remote() else { return };
         let Some(mut attempt) = self.attempts.remove(&id) else { return };
         // As many again as the application named; beyond that the newest takes the last one's place.
-        let at = attempt.add_candidate(route.remote, 2 * self.config.handshake.max_addresses);
+        let at = attempt.add_candidate(remote, 2 * self.config.handshake.max_addresses);
         // Along that very path: a firewall that let the loser's hello out lets only its answer in.
         if let Some(candidate) = attempt.candidates.get_mut(at) {
-            candidate.socket = Some(route.socket);
+            candidate.along = Some(way);
         }
         if let Stage::Finishing { address, .. } = &mut attempt.stage {
             *address = at;
@@ -175,6 +173,14 @@ impl Engine {
             }
             self.drive_attempt(id, now);
         }
+    }
+
+    /// The way to a candidate from here: the one that the peer called along, or from the socket that suits the address.
+    fn way_to(&self, candidate: &Candidate) -> Option<Way> {
+        let remote = candidate.address;
+        let heard_on = candidate.along.and_then(Way::socket).filter(|on| self.sockets.contains_key(on));
+        let socket = heard_on.or_else(|| self.socket_for(remote))?;
+        Some(Way::Udp(Route { socket, remote, local: None }))
     }
 
     /// The socket to reach an address from.

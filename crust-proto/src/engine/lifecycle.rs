@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use smallvec::SmallVec;
+
 use super::attempt::Purpose;
 use super::slots::{Entry, Slot, slot_of};
 use super::{Dropped, Engine, Timer};
@@ -10,10 +12,11 @@ use crate::event::{AttemptId, ConnectError, Event, SessionId};
 use crate::handshake::params::SessionToken;
 use crate::identity::PeerId;
 use crate::io::{InterfaceAddr, SocketId};
+use crate::path::Way;
 use crate::session::Session;
 use crate::{Duration, Instant};
 
-/// A timer that is due and cannot be served yet (its socket is full, its window is shut) comes again so much later.
+/// A timer that is due and cannot be served yet (its window is shut) comes again so much later.
 pub(super) const GRANULARITY: Duration = Duration::from_millis(1);
 
 /// How often in a row a socket that died is opened again without anything having arrived on it.
@@ -124,7 +127,7 @@ impl Engine {
 
     /// Puts a session among those that may have something to send.
     pub(super) fn enqueue(&mut self, slot: u32) {
-        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued && !e.waiting) {
+        if let Some(entry) = self.slots.entry_mut(slot).filter(|e| !e.queued) {
             entry.queued = true;
             self.ready.push_back(slot);
         }
@@ -152,9 +155,7 @@ impl Engine {
     fn rearm(&mut self, slot: u32, now: Instant) {
         let Some(entry) = self.slots.entry_mut(slot) else { return };
         entry.stale = false;
-        // Whose socket is full can do nothing in time but end.
-        let at = if entry.waiting { entry.session.end_of_patience() } else { entry.session.timeout() };
-        let Some(at) = at else { return };
+        let Some(at) = entry.session.timeout() else { return };
         let at = if at <= now { now + GRANULARITY } else { at };
         if entry.armed.is_some_and(|armed| armed <= at) {
             return;
@@ -176,7 +177,7 @@ impl Engine {
     /// that those who know it find us; sessions go on over another meanwhile.
     pub(super) fn on_socket_failed(&mut self, socket: SocketId, error: String, now: Instant) {
         let Some(dead) = self.sockets.remove(&socket) else { return };
-        self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+        self.outbox.retain(|outgoing| !outgoing.way.is_over(socket));
         self.events.push_back(Event::ListenFailed { socket, local: dead.requested, error });
         if let Some(local) = dead.local.filter(|_| dead.deaths < MAX_DEATHS && !self.shut_down) {
             self.bind_after(local, dead.deaths + 1);
@@ -189,20 +190,21 @@ impl Engine {
     pub(super) fn leave_dead_sockets(&mut self, lost: Option<SocketId>, now: Instant) {
         for slot in self.slots.indices() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
-            let Some(route) = entry.session.route() else { continue };
             if let Some(lost) = lost {
                 // Also where only something on the side went over it.
                 entry.session.forget_socket(lost);
+                entry.waits_for.retain(|waited| *waited != lost);
             }
-            if self.sockets.contains_key(&route.socket) {
-                continue;
+            let sockets = &self.sockets;
+            let is_dead = |way: &Way| way.socket().is_some_and(|socket| !sockets.contains_key(&socket));
+            let dead: SmallVec<[Way; 1]> = entry.session.ways().filter(is_dead).collect();
+            for way in dead {
+                let Some(other) = way.remote().and_then(|remote| self.socket_for(remote)) else { continue };
+                let Some(entry) = self.slots.entry_mut(slot) else { break };
+                entry.session.on_socket_lost(way, other);
+                self.enqueue(slot);
+                self.after(slot, now);
             }
-            let Some(other) = self.socket_for(route.remote) else { continue };
-            let Some(entry) = self.slots.entry_mut(slot) else { continue };
-            entry.session.on_socket_lost(route.socket, other);
-            entry.waiting = false;
-            self.enqueue(slot);
-            self.after(slot, now);
         }
     }
 

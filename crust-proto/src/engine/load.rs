@@ -63,7 +63,7 @@ impl Engine {
 
     /// Whether a session would never go on by itself, if nothing but time happened.
     fn is_stalled(&self, entry: &Entry, now: Instant) -> bool {
-        if entry.waiting || entry.session.is_ended() {
+        if entry.session.is_ended() {
             return false;
         }
         if entry.session.has_forgotten_work(now) {

@@ -29,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use self::attempt::Attempt;
@@ -51,9 +52,9 @@ use crate::handshake::rate::Rate;
 use crate::handshake::replay::ReplayFilter;
 use crate::identity::{Contact, MAX_ADDRESSES, Network, PeerId, is_dialable};
 use crate::io::{Command, Input, InterfaceAddr, SendFailure, SocketId, TimerKind, Transmit};
-use crate::path::Route;
+use crate::path::{Route, Way};
 use crate::recovery::Ecn;
-use crate::session::{PacketFate, Polled, Session};
+use crate::session::{PacketFate, Session};
 use crate::wire::packet::{self, HEAD_LEN, Head, MIN_PACKET};
 use crate::{Duration, Instant, UnixTime};
 
@@ -135,13 +136,13 @@ struct Socket {
     blocked: bool,
     /// Whether the system has segmentation offload, as far as is known.
     segmentation: bool,
-    /// Slots whose sessions wait for the socket to become writable.
+    /// Slots whose sessions have, or had, something that goes over the socket as soon as it is writable.
     waiting: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Outgoing {
-    route: Route,
+    way: Way,
     datagram: Vec<u8>,
 }
 
@@ -268,7 +269,7 @@ impl Engine {
     /// Closes a UDP socket. Sessions that use it move to another, as they do when one dies.
     pub fn unbind(&mut self, socket: SocketId, now: Instant) {
         if self.sockets.remove(&socket).is_some() {
-            self.outbox.retain(|outgoing| outgoing.route.socket != socket);
+            self.outbox.retain(|outgoing| !outgoing.way.is_over(socket));
             self.commands.push_back(Command::CloseSocket { socket });
             self.leave_dead_sockets(Some(socket), now);
         }
@@ -320,13 +321,13 @@ impl Engine {
                 // Nothing can be answered from a socket that is gone.
                 let Some(entry) = self.sockets.get_mut(&socket) else { return };
                 entry.deaths = 0;
-                let route = Route { socket, remote: unmapped(from), local: to };
+                let way = Way::Udp(Route { socket, remote: unmapped(from), local: to });
                 let segment = if segment == 0 { data.len() } else { segment };
                 if data.is_empty() {
-                    self.handle_datagram(route, ecn, &mut [], now);
+                    self.handle_datagram(way, ecn, &mut [], now);
                 }
                 for datagram in data.chunks_mut(segment.max(1)) {
-                    self.handle_datagram(route, ecn, datagram, now);
+                    self.handle_datagram(way, ecn, datagram, now);
                 }
             }
             Input::SocketOpened { socket, local } => {
@@ -347,7 +348,7 @@ impl Engine {
                 if let Some(entry) = self.sockets.get_mut(&socket) {
                     entry.blocked = false;
                     let waiting = core::mem::take(&mut entry.waiting);
-                    self.resume(waiting);
+                    self.resume(socket, waiting);
                 }
             }
             Input::SendFailed { socket, to, cause } => self.on_send_failed(socket, unmapped(to), cause),
@@ -370,32 +371,36 @@ impl Engine {
         while let Some(slot) = self.ready.pop_front() {
             let Some(entry) = self.slots.entry_mut(slot) else { continue };
             entry.queued = false;
-            let sockets = &self.sockets;
-            let segments = match entry.session.route().and_then(|r| sockets.get(&r.socket)) {
-                Some(socket) if socket.segmentation => max_segments,
-                _ => 1,
-            };
-            // A socket that is gone blocks too, until another takes its place.
-            let blocked = |id| sockets.get(&id).is_none_or(|s| s.blocked);
-            match entry.session.poll_transmit(buf, segments, blocked, now) {
-                Polled::Transmit(transmit) => {
-                    // Behind the others: sessions take turns, a batch each.
-                    self.enqueue(slot);
-                    self.outdate(slot, now);
-                    self.stats.datagrams_sent +=
-                        transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
-                    self.stats.bytes_sent += transmit.len as u64;
-                    return Some(transmit);
-                }
-                Polled::Blocked(socket) => {
-                    entry.waiting = true;
-                    if let Some(socket) = self.sockets.get_mut(&socket) {
-                        socket.waiting.push(slot);
+            let mut full: SmallVec<[SocketId; 2]> = SmallVec::new();
+            let takes = |way: Way| {
+                let id = way.socket()?;
+                match self.sockets.get(&id) {
+                    Some(socket) if !socket.blocked && socket.segmentation => Some(max_segments),
+                    Some(socket) if !socket.blocked => Some(1),
+                    // A socket that is gone takes nothing either, until another is in its place.
+                    _ => {
+                        full.push(id);
+                        None
                     }
-                    self.outdate(slot, now);
                 }
-                Polled::Nothing => self.after(slot, now),
+            };
+            let transmit = entry.session.poll_transmit(buf, takes, now);
+            for id in full {
+                if let Some(socket) = self.sockets.get_mut(&id).filter(|_| !entry.waits_for.contains(&id)) {
+                    socket.waiting.push(slot);
+                    entry.waits_for.push(id);
+                }
             }
+            let Some(transmit) = transmit else {
+                self.after(slot, now);
+                continue;
+            };
+            // Behind the others: sessions take turns, a batch each.
+            self.enqueue(slot);
+            self.outdate(slot, now);
+            self.stats.datagrams_sent += transmit.segment.map_or(1, |s| transmit.len.div_ceil(s)) as u64;
+            self.stats.bytes_sent += transmit.len as u64;
+            return Some(transmit);
         }
         None
     }
@@ -443,43 +448,35 @@ impl Engine {
 
     fn poll_outbox(&mut self, buf: &mut [u8]) -> Option<Transmit> {
         let sockets = &self.sockets;
-        let sendable = |o: &Outgoing| sockets.get(&o.route.socket).is_some_and(|s| !s.blocked);
+        let sendable =
+            |o: &Outgoing| o.way.socket().and_then(|socket| sockets.get(&socket)).is_some_and(|s| !s.blocked);
         let at = self.outbox.iter().position(sendable)?;
-        let Outgoing { route, datagram } = self.outbox.remove(at)?;
+        let Outgoing { way, datagram } = self.outbox.remove(at)?;
         buf.get_mut(..datagram.len())?.copy_from_slice(&datagram);
         self.stats.datagrams_sent += 1;
         self.stats.bytes_sent += datagram.len() as u64;
-        Some(Transmit {
-            socket: route.socket,
-            to: route.remote,
-            from: route.local,
-            ecn: None,
-            ttl: None,
-            dont_fragment: true,
-            len: datagram.len(),
-            segment: None,
-        })
+        Some(way.transmit(datagram.len()))
     }
 
-    /// Sessions whose socket was full go on.
-    fn resume(&mut self, waiting: Vec<u32>) {
+    /// Sessions that had something for a socket that was full go on, in the order in which they met it.
+    fn resume(&mut self, socket: SocketId, waiting: Vec<u32>) {
         for slot in waiting {
             // The slot may have changed hands meanwhile; then this is one idle poll.
             if let Some(entry) = self.slots.entry_mut(slot) {
-                entry.waiting = false;
+                entry.waits_for.retain(|waited| *waited != socket);
             }
             self.enqueue(slot);
         }
     }
 
-    fn post(&mut self, route: Route, datagram: Vec<u8>) {
+    fn post(&mut self, way: Way, datagram: Vec<u8>) {
         if self.outbox.len() >= MAX_OUTBOX {
             self.outbox.pop_front();
         }
-        self.outbox.push_back(Outgoing { route, datagram });
+        self.outbox.push_back(Outgoing { way, datagram });
     }
 
-    fn handle_datagram(&mut self, route: Route, ecn: Option<Ecn>, datagram: &mut [u8], now: Instant) {
+    fn handle_datagram(&mut self, way: Way, ecn: Option<Ecn>, datagram: &mut [u8], now: Instant) {
         self.stats.datagrams_received += 1;
         self.stats.bytes_received += datagram.len() as u64;
         if datagram.len() < MIN_PACKET {
@@ -488,22 +485,22 @@ impl Engine {
         if let Ok(clear) = packet::unmask(datagram, &self.receive_mask) {
             let head = Head::decode(&clear);
             if self.slots.check_of(head.slot) == Some(head.check) {
-                return self.handle_packet(head, &clear, route, ecn, datagram, now);
+                return self.handle_packet(head, &clear, way, ecn, datagram, now);
             }
         }
         if let Some(tag) = datagram.first_chunk::<16>().filter(|_| !self.tags.is_empty())
             && let Some(&attempt) = self.tags.get(tag)
         {
-            return self.handle_reply(attempt, *tag, route, datagram, now);
+            return self.handle_reply(attempt, *tag, way, datagram, now);
         }
-        self.handle_stranger(route, datagram, now);
+        self.handle_stranger(way, datagram, now);
     }
 
     fn handle_packet(
         &mut self,
         head: Head,
         clear: &[u8; HEAD_LEN],
-        route: Route,
+        way: Way,
         ecn: Option<Ecn>,
         datagram: &mut [u8],
         now: Instant,
@@ -515,7 +512,7 @@ impl Engine {
         let random = &mut self.random;
         let body = datagram.get_mut(HEAD_LEN..).unwrap_or_default();
         let token = || random.wire_array();
-        let fate = entry.session.handle_packet(head, clear, body, route, ecn, token, now);
+        let fate = entry.session.handle_packet(head, clear, body, way, ecn, token, now);
         match fate {
             PacketFate::Taken => {}
             PacketFate::Confirmed => self.on_open(head.slot, now),

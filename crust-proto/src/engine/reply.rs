@@ -12,7 +12,7 @@ use crate::event::{AttemptId, ConnectError, SessionId};
 use crate::handshake::envelope::{HelloKey, HelloKind, ReplyKind, ReplyTag};
 use crate::handshake::params::{Addressing, AeadSet, Params, SessionToken};
 use crate::identity::PeerId;
-use crate::path::Route;
+use crate::path::{Route, Way};
 use crate::session::{Established, Session};
 use crate::streams::Side;
 use crate::wire::codec::Reader;
@@ -29,7 +29,7 @@ pub(super) struct Met {
     pub(super) secrets: (Zeroizing<[u8; 32]>, Zeroizing<[u8; 32]>),
     /// What the peer says of itself.
     pub(super) params: Params,
-    pub(super) route: Route,
+    pub(super) way: Way,
     /// How long the handshake's round trip took, where that is known.
     pub(super) rtt: Option<Duration>,
     /// Whether the peer is known to have the keys.
@@ -42,14 +42,15 @@ impl Engine {
         &mut self,
         id: AttemptId,
         tag: ReplyTag,
-        route: Route,
+        way: Way,
         datagram: &mut [u8],
         now: Instant,
     ) {
         let Some(attempt) = self.attempts.get(&id) else { return self.drop_as(Dropped::Late) };
         let of_tag = attempt.copies.iter().find(|c| c.tag == tag);
-        let present =
-            |c: &&Copy| attempt.candidates.get(c.address).is_some_and(|there| there.address == c.to);
+        let present = |c: &&Copy| {
+            attempt.candidates.get(c.address).is_some_and(|there| c.way.remote() == Some(there.address))
+        };
         let Some(copy) = of_tag.filter(present).cloned() else {
             return self.drop_as(Dropped::Late);
         };
@@ -76,7 +77,7 @@ impl Engine {
             }
             (ReplyKind::Response, HelloKind::InitiateKnown | HelloKind::InitiateUnknown) => {
                 let content = content.to_vec();
-                if self.on_response(id, &copy, route, &content, now).is_none() {
+                if self.on_response(id, &copy, way, &content, now).is_none() {
                     self.drop_as(Dropped::Unauthentic);
                 }
             }
@@ -101,7 +102,7 @@ impl Engine {
         &mut self,
         id: AttemptId,
         copy: &Copy,
-        route: Route,
+        way: Way,
         content: &[u8],
         now: Instant,
     ) -> Option<()> {
@@ -116,10 +117,7 @@ impl Engine {
         if !peer.is_canonical() {
             return None;
         }
-        let address = attempt.candidates.get(copy.address)?.address;
-        // The address that we wrote to is where the responder heard us; the reply's source may be forged.
-        let socket = if self.sockets.contains_key(&copy.socket) { copy.socket } else { route.socket };
-        let route = Route { socket, remote: address, local: route.local };
+        let way = self.answered(copy.way, way);
         // Every copy has a tag of its own, so the answer tells which one it answers (no ambiguity as in Karn's).
         let rtt = now.saturating_since(copy.sent);
         match copy.kind {
@@ -127,7 +125,7 @@ impl Engine {
                 if let Purpose::Revival(session) = attempt.purpose {
                     let slot = super::slots::slot_of(session);
                     if self.slots.session(session).is_some() {
-                        self.with_session(slot, |s| s.on_alive(address, now));
+                        self.with_session(slot, |s| s.on_alive(way, now));
                         self.after(slot, now);
                     }
                     self.end_attempt(id, Err(ConnectError::Cancelled));
@@ -138,13 +136,26 @@ impl Engine {
                 let slot = attempt.slot;
                 let (hash, secrets) = (noise.hash(), noise.split().ok()?);
                 let (side, rtt) = (Side::Initiator, Some(rtt));
-                let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: true };
+                let met = Met { slot, peer, side, hash, secrets, params, way, rtt, confirmed: true };
                 self.establish(met, now);
                 self.with_session(slot, |session| session.ping());
                 self.on_open(slot, now);
                 Some(())
             }
-            _ => self.on_xx_response(id, copy.address, noise, peer, params, (route, rtt), now),
+            _ => self.on_xx_response(id, copy.address, noise, peer, params, (way, rtt), now),
+        }
+    }
+
+    /// The way on, where a hello that went along `called` was answered along `came`.
+    ///
+    /// The address that we wrote to is where the responder heard us; the reply's source may be forged.
+    fn answered(&self, called: Way, came: Way) -> Way {
+        match (called, came) {
+            (Way::Udp(called), Way::Udp(came)) => {
+                let socket =
+                    if self.sockets.contains_key(&called.socket) { called.socket } else { came.socket };
+                Way::Udp(Route { socket, remote: called.remote, local: came.local })
+            }
         }
     }
 
@@ -157,7 +168,7 @@ impl Engine {
         mut noise: Handshake,
         peer: PeerId,
         params: Params,
-        (route, rtt): (Route, Duration),
+        (way, rtt): (Way, Duration),
         now: Instant,
     ) -> Option<()> {
         if peer == self.peer_id() {
@@ -179,7 +190,7 @@ impl Engine {
             return Some(());
         }
         if let Some(other) = self.application_attempt(&peer).filter(|other| *other != id) {
-            self.merge_attempts(id, other, route.remote, now);
+            self.merge_attempts(id, other, way, now);
             return Some(());
         }
         let mut payload = Zeroizing::new(Vec::with_capacity(PAYLOAD_ROOM));
@@ -190,7 +201,7 @@ impl Engine {
         noise.write_message(&payload, &mut content).ok()?;
         let (hash, secrets) = (noise.hash(), noise.split().ok()?);
         let (side, rtt) = (Side::Initiator, Some(rtt));
-        let met = Met { slot, peer, side, hash, secrets, params, route, rtt, confirmed: false };
+        let met = Met { slot, peer, side, hash, secrets, params, way, rtt, confirmed: false };
         let session = self.establish(met, now);
         let key = Arc::new(HelloKey::new(self.config.network.hello_key(Some(&peer))));
         let first_retry = self.config.handshake.first_retry;
@@ -207,7 +218,7 @@ impl Engine {
 
     /// Puts a session in a slot whose handshake is done.
     pub(super) fn establish(&mut self, met: Met, now: Instant) -> SessionId {
-        let Met { slot, peer, side, hash, secrets: (initiators, responders), params, route, rtt, confirmed } =
+        let Met { slot, peer, side, hash, secrets: (initiators, responders), params, way, rtt, confirmed } =
             met;
         let token = super::lifecycle::session_token(&hash);
         let (send_secret, receive_secret) = match side {
@@ -217,7 +228,7 @@ impl Engine {
         let id = self.slots.name(slot);
         let aead = self.aeads().choose(params.aeads);
         let established =
-            Established { id, peer, side, token, send_secret, receive_secret, aead, params, route, rtt };
+            Established { id, peer, side, token, send_secret, receive_secret, aead, params, way, rtt };
         let provider = self.config.provider.clone();
         let session = Session::new(established, confirmed, self.transport.clone(), provider, now);
         self.slots.fill(slot, Box::new(Entry::new(session)));

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::attempt::HalfXx;
 use crate::Instant;
 use crate::event::{AttemptId, SessionId};
+use crate::io::SocketId;
 use crate::session::Session;
 use crate::wire::packet::MAX_SLOT;
 
@@ -52,8 +55,8 @@ pub(super) struct Entry {
     pub(super) stale: bool,
     /// Whether it waits in `ready`.
     pub(super) queued: bool,
-    /// Whether it waits for its socket to become writable.
-    pub(super) waiting: bool,
+    /// Full sockets that it is to go on with when they are writable.
+    pub(super) waits_for: SmallVec<[SocketId; 1]>,
     /// Whether it waits in `eventful`.
     pub(super) eventful: bool,
     /// Whether the application was told of it.
@@ -159,7 +162,7 @@ impl Slots {
 }
 
 impl Entry {
-    pub(super) const fn new(session: Session) -> Self {
+    pub(super) fn new(session: Session) -> Self {
         Self {
             session,
             initiation: None,
@@ -167,7 +170,7 @@ impl Entry {
             armed: None,
             stale: false,
             queued: false,
-            waiting: false,
+            waits_for: SmallVec::new(),
             eventful: false,
             announced: false,
             released: false,

@@ -9,10 +9,13 @@
 //! Until the peer's address is validated at all (at the responder, until the challenge in its first packet
 //! returns) no more than three times what came from it is sent to it (RFC 9000 §8.1).
 
-use std::net::{IpAddr, SocketAddr};
+mod way;
+
+use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
+pub(crate) use self::way::{Route, Way};
 use crate::io::SocketId;
 use crate::recovery::{Received, Recovery, RecoveryConfig};
 use crate::streams;
@@ -47,15 +50,6 @@ pub(crate) enum Carried {
 /// All that a packet carried.
 pub(crate) type Contents = SmallVec<[Carried; 4]>;
 
-/// A way between two addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
-    pub(crate) socket: SocketId,
-    pub(crate) remote: SocketAddr,
-    /// The local address that the peer's packets were sent to.
-    pub(crate) local: Option<IpAddr>,
-}
-
 /// A challenge under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Challenge {
@@ -68,7 +62,7 @@ pub(crate) struct Challenge {
 /// An address that packets of the path came from, not yet trusted.
 #[derive(Debug)]
 struct Candidate {
-    route: Route,
+    way: Way,
     challenge: Challenge,
     received: u64,
     sent: u64,
@@ -77,7 +71,9 @@ struct Candidate {
 #[derive(Debug)]
 pub(crate) struct Path {
     pub(crate) number: u32,
-    pub(crate) route: Route,
+    pub(crate) way: Way,
+    /// Whether its socket took nothing when it was last to send: until that is writable nothing of the path's own leaves.
+    pub(crate) is_full: bool,
     pub(crate) recovery: Recovery<Contents>,
     pub(crate) received: Received,
     /// Probe packets or pings to send whatever the congestion window says.
@@ -88,7 +84,7 @@ pub(crate) struct Path {
     challenge: Option<Challenge>,
     candidate: Option<Candidate>,
     /// Challenges of the peer to be answered, each along the way it came.
-    responses: SmallVec<[([u8; 8], Route); 2]>,
+    responses: SmallVec<[([u8; 8], Way); 2]>,
     unvalidated_received: u64,
     unvalidated_sent: u64,
     pub(crate) bytes_sent: u64,
@@ -103,14 +99,14 @@ pub(crate) enum Validated {
     /// The present address is validated.
     Present,
     /// The candidate is, and is the path's address now.
-    Moved { from: SocketAddr },
+    Moved { from: Way },
 }
 
 impl Path {
     /// `config` holds what the peer says of its acknowledgements, `max_ack_delay` is what we told it of ours.
     pub(crate) fn new(
         number: u32,
-        route: Route,
+        way: Way,
         datagram_size: usize,
         config: &RecoveryConfig,
         max_ack_delay: Duration,
@@ -118,7 +114,8 @@ impl Path {
     ) -> Self {
         Self {
             number,
-            route,
+            way,
+            is_full: false,
             recovery: Recovery::new(config, datagram_size, now),
             received: Received::new(max_ack_delay),
             ping: false,
@@ -139,28 +136,28 @@ impl Path {
         self.unvalidated_received = received;
     }
 
-    /// The peer's first packet, about to be counted, came along `route`. Where that is another than its hello's,
+    /// The peer's first packet, about to be counted, came along `way`. Where that is another than its hello's,
     /// only what comes from there counts for its validation.
-    pub(crate) fn choose(&mut self, route: Route) {
-        if route.remote != self.route.remote {
+    pub(crate) fn choose(&mut self, way: Way) {
+        if !way.leads_where(self.way) {
             self.unvalidated_received = 0;
         }
-        self.route = route;
+        self.way = way;
     }
 
-    /// An authenticated packet of this path came along `route`; `newest` if none with a higher number had come.
+    /// An authenticated packet of this path came along `way`; `newest` if none with a higher number had come.
     pub(crate) fn on_packet(
         &mut self,
-        route: Route,
+        way: Way,
         len: usize,
         newest: bool,
         token: impl FnOnce() -> [u8; 8],
         now: Instant,
     ) {
         self.bytes_received += len as u64;
-        if route.remote == self.route.remote && route.socket == self.route.socket {
+        if way.is_same(self.way) {
             self.unvalidated_received += len as u64;
-            self.route.local = route.local;
+            self.way = way;
             if newest {
                 // The peer is where we believe it to be; a candidate was a detour.
                 self.candidate = None;
@@ -168,11 +165,11 @@ impl Path {
             return;
         }
         match &mut self.candidate {
-            Some(candidate) if candidate.route.remote == route.remote => candidate.received += len as u64,
+            Some(candidate) if candidate.way.leads_where(way) => candidate.received += len as u64,
             // Only the newest packet moves a path (RFC 9000 §9.3): older ones may be late ones from before.
             _ if newest => {
                 let challenge = Challenge::new(token(), now);
-                self.candidate = Some(Candidate { route, challenge, received: len as u64, sent: 0 });
+                self.candidate = Some(Candidate { way, challenge, received: len as u64, sent: 0 });
             }
             _ => {}
         }
@@ -180,58 +177,57 @@ impl Path {
 
     /// A socket is gone, and with it what was to go to other addresses over it.
     pub(crate) fn forget_socket(&mut self, lost: SocketId) {
-        self.candidate.take_if(|c| c.route.socket == lost);
-        self.responses.retain(|(_, route)| route.socket != lost);
+        self.candidate.take_if(|c| c.way.is_over(lost));
+        self.responses.retain(|(_, way)| !way.is_over(lost));
     }
 
-    /// A socket is gone, and `other` takes its place.
-    pub(crate) fn on_socket_lost(&mut self, lost: SocketId, other: SocketId) {
-        self.forget_socket(lost);
-        if self.route.socket == lost {
-            // The peer answers where it hears us next.
-            self.route = Route { socket: other, remote: self.route.remote, local: None };
-            self.ping = true;
+    /// The path's socket is gone, and `other` takes its place.
+    pub(crate) fn on_socket_lost(&mut self, other: SocketId) {
+        match &mut self.way {
+            Way::Udp(route) => {
+                // The peer answers where it hears us next.
+                *route = Route { socket: other, remote: route.remote, local: None };
+                self.ping = true;
+            }
         }
     }
 
     /// The machine no longer has these addresses: what went out from one of them goes out from any. True where the
     /// path itself did.
     pub(crate) fn on_addresses_lost(&mut self, gone: &[IpAddr]) -> bool {
-        let leave = |route: &mut Route| route.local.take_if(|local| gone.contains(local)).is_some();
+        let leave = |way: &mut Way| way.without(gone).map(|left| *way = left).is_some();
         if let Some(candidate) = &mut self.candidate {
-            leave(&mut candidate.route);
+            leave(&mut candidate.way);
         }
-        self.responses.iter_mut().for_each(|(_, route)| _ = leave(route));
-        let left = leave(&mut self.route);
+        self.responses.iter_mut().for_each(|(_, way)| _ = leave(way));
+        let left = leave(&mut self.way);
         // The peer answers where it hears us next.
         self.ping |= left;
         left
     }
 
-    /// The peer's challenge, which came along `route`, is to be answered there.
-    pub(crate) fn on_challenge(&mut self, token: [u8; 8], route: Route) {
+    /// The peer's challenge, which came along `way`, is to be answered there.
+    pub(crate) fn on_challenge(&mut self, token: [u8; 8], way: Way) {
         // Two at a time are plenty: the present address and a candidate.
         if self.responses.len() >= 2 {
             self.responses.remove(0);
         }
-        self.responses.push((token, route));
+        self.responses.push((token, way));
     }
 
-    /// A challenge's answer came along `route`.
-    pub(crate) fn on_response(&mut self, token: [u8; 8], route: Route, now: Instant) -> Validated {
+    /// A challenge's answer came along `way`.
+    pub(crate) fn on_response(&mut self, token: [u8; 8], way: Way, now: Instant) -> Validated {
         if self.challenge.is_some_and(|c| c.sent > 0 && c.token == token) {
             self.challenge = None;
             return Validated::Present;
         }
-        let answered = |c: &mut Candidate| {
-            c.challenge.sent > 0 && c.challenge.token == token && c.route.remote == route.remote
-        };
+        let answered =
+            |c: &mut Candidate| c.challenge.sent > 0 && c.challenge.token == token && c.way.leads_where(way);
         let Some(candidate) = self.candidate.take_if(answered) else { return Validated::No };
-        let from = self.route.remote;
-        self.route = candidate.route;
+        let from = core::mem::replace(&mut self.way, candidate.way);
         self.challenge = None;
-        // RFC 9000 §9.4: only where but the port changed it is likely the same way through the network.
-        if from.ip() != self.route.remote.ip() {
+        // RFC 9000 §9.4: where but the port changed it is likely the same way through the network.
+        if from.is_elsewhere(self.way) {
             self.recovery.on_path_changed(now);
             // Measured from the first challenge: too long where that was lost, never too short.
             self.recovery.on_first_rtt(now, now.saturating_since(candidate.challenge.first_sent));
@@ -239,12 +235,12 @@ impl Path {
         Validated::Moved { from }
     }
 
-    /// The peer was shown by other means to receive at `address`: it answered a hello that was sent there.
+    /// The peer was shown by other means to receive along `way`: it answered a hello that went there.
     ///
     /// Were we moved (a NAT rebound) before our challenge returned, its answer went to where we no longer are, and
     /// once what may be sent to an address that is not validated is spent we cannot tell the peer where we are.
-    pub(crate) fn on_proven(&mut self, address: SocketAddr) {
-        if self.route.remote == address {
+    pub(crate) fn on_proven(&mut self, way: Way) {
+        if self.way.leads_where(way) {
             self.challenge = None;
         }
     }
@@ -257,14 +253,14 @@ impl Path {
         }
     }
 
-    /// Whether a packet worth sending may go to the present address.
+    /// Whether a packet worth sending may go to the present address now.
     pub(crate) fn may_send(&self) -> bool {
-        self.allowance() >= MIN_ALLOWANCE
+        !self.is_full && self.allowance() >= MIN_ALLOWANCE
     }
 
-    /// Whether a packet of that length may go to the present address.
+    /// Whether a packet of that length may go to the present address now.
     pub(crate) fn may_send_whole(&self, len: usize) -> bool {
-        self.allowance() >= len as u64
+        !self.is_full && self.allowance() >= len as u64
     }
 
     pub(crate) fn on_transmit(&mut self, bytes: u64) {
@@ -283,18 +279,18 @@ impl Path {
     /// A challenge or a response that must go to another address than the present one, alone in its packet.
     pub(crate) fn due_elsewhere(
         &mut self,
-        is_blocked: impl Fn(SocketId) -> bool,
+        mut is_full: impl FnMut(Way) -> bool,
         now: Instant,
-    ) -> Option<(Route, Elsewhere)> {
-        let present = self.route;
-        let elsewhere = |route: &Route| route.remote != present.remote && !is_blocked(route.socket);
-        if let Some(at) = self.responses.iter().position(|(_, route)| elsewhere(route)) {
-            let (token, route) = self.responses.remove(at);
-            return Some((route, Elsewhere::Response(token)));
+    ) -> Option<(Way, Elsewhere)> {
+        let present = self.way;
+        let elsewhere = |(_, way): &([u8; 8], Way)| !way.leads_where(present) && !is_full(*way);
+        if let Some(at) = self.responses.iter().position(elsewhere) {
+            let (token, way) = self.responses.remove(at);
+            return Some((way, Elsewhere::Response(token)));
         }
         let pto = self.recovery.pto();
         let candidate = self.candidate.as_mut().filter(|c| c.challenge.due(now))?;
-        if is_blocked(candidate.route.socket) {
+        if is_full(candidate.way) {
             // Later, as if it had been lost.
             candidate.challenge.next = now + pto;
             return None;
@@ -304,23 +300,25 @@ impl Path {
             return None;
         }
         candidate.sent += ELSEWHERE_LEN as u64;
-        Some((candidate.route, Elsewhere::Challenge(candidate.challenge.take(now, pto))))
+        Some((candidate.way, Elsewhere::Challenge(candidate.challenge.take(now, pto))))
     }
 
     /// Takes a challenge of the peer to be answered at the present address.
     pub(crate) fn due_response(&mut self) -> Option<[u8; 8]> {
-        let present = self.route.remote;
-        let at = self.responses.iter().position(|(_, route)| route.remote == present)?;
+        let present = self.way;
+        let at = self.responses.iter().position(|(_, way)| way.leads_where(present))?;
         Some(self.responses.remove(at).0)
     }
 
+    /// When something is due on it. Not its acknowledgements: these may go on any path.
+    ///
+    /// Recovery's clock goes on while the socket is full: what is on its way is lost or acknowledged all the same, and
+    /// each probe timeout is twice as far off as the last.
     pub(crate) fn timeout(&self) -> Option<Instant> {
         let candidate = self.candidate.as_ref().map(|c| c.challenge.next);
-        // What may not be sent yet needs no timer: the packet that allows it wakes the session.
-        let silent = !self.may_send();
-        let challenge = self.challenge.filter(|_| !silent).map(|c| c.next);
-        let ack = self.received.ack_deadline().filter(|_| !silent);
-        [candidate, challenge, ack, self.recovery.timeout()].into_iter().flatten().min()
+        // What may not be sent now needs no timer: whatever allows it, a packet or the socket, wakes the session.
+        let challenge = self.challenge.filter(|_| self.may_send()).map(|c| c.next);
+        [candidate, challenge, self.recovery.timeout()].into_iter().flatten().min()
     }
 }
 

@@ -6,8 +6,8 @@ use crate::event::{CloseReason, Misbehaviour, SessionId};
 use crate::handshake::params::{Addressing, AeadSet, Params};
 use crate::identity::PeerId;
 use crate::io::SocketId;
-use crate::path::Route;
-use crate::session::{Established, Polled, Session};
+use crate::path::{Route, Way};
+use crate::session::{Established, Session};
 use crate::streams::Side;
 use crate::wire::packet::{self, HEAD_LEN, Head};
 use crate::{Duration, Instant};
@@ -154,7 +154,7 @@ fn sessions() -> [Session; 2] {
     let (ab, ba) = ([1; 32], [2; 32]);
     [(Side::Initiator, ab, ba), (Side::Responder, ba, ab)].map(|(side, send, receive)| {
         let config = Arc::new(TransportConfig::default());
-        let route = Route { socket: SocketId(0), remote: ([10, 0, 0, 1], 7).into(), local: None };
+        let way = Way::Udp(Route { socket: SocketId(0), remote: ([10, 0, 0, 1], 7).into(), local: None });
         let addressing =
             Addressing { mask: MaskKind::ChaCha20, receive_key: Zeroizing::new([3; 32]), slot: 0, check: 0 };
         let established = Established {
@@ -176,7 +176,7 @@ fn sessions() -> [Session; 2] {
                 live_session: None,
                 alive: false,
             },
-            route,
+            way,
             rtt: None,
         };
         Session::new(established, true, config, pure(), Instant::ZERO)
@@ -187,13 +187,13 @@ fn sessions() -> [Session; 2] {
 fn deliver(from: &mut Session, to: &mut Session, damaged: bool) -> usize {
     let mut buf = vec![0; 2000];
     let mut count = 0;
-    while let Polled::Transmit(transmit) = from.poll_transmit(&mut buf, 1, |_| false, Instant::ZERO) {
+    while let Some(transmit) = from.poll_transmit(&mut buf, |_| Some(1), Instant::ZERO) {
         let packet = &mut buf[..transmit.len];
         let clear = packet::unmask(packet, &from.mask).unwrap();
         let body = &mut packet[HEAD_LEN..];
         body[0] ^= u8::from(damaged);
-        let route = to.route().unwrap();
-        to.handle_packet(Head::decode(&clear), &clear, body, route, None, || [0; 8], Instant::ZERO);
+        let way = to.way().unwrap();
+        to.handle_packet(Head::decode(&clear), &clear, body, way, None, || [0; 8], Instant::ZERO);
         count += 1;
     }
     count

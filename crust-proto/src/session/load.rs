@@ -58,14 +58,15 @@ impl Session {
     }
 
     /// Whether it has something to send that may go now, or that nothing will bring out: to be asked when it had its
-    /// chance to send and its socket takes more.
+    /// chance to send.
     pub(crate) fn has_forgotten_work(&self, now: Instant) -> bool {
         let open = matches!(self.state, State::Open | State::Lingering { .. });
         let wants = self.streams.wants_to_send() || self.datagrams.wants_to_send();
         if !open || !wants || self.send_at.is_some() {
             return false;
         }
-        // A path that may not be sent a whole packet waits for its peer, one whose window is full for what is on its way.
+        // A path that may not be sent a whole packet waits for its socket or its peer, one whose window is full for what
+        // is on its way.
         let forgotten = |path: &Path| match path.recovery.permit(now, path.datagram_size) {
             Permit::Now { .. } | Permit::At(_) => true,
             Permit::Blocked => !path.recovery.has_in_flight(),

@@ -1,22 +1,16 @@
 //! Packets in: open, filter replays, act on every frame.
 
-use bytes::Bytes;
-
-use super::{CLOSE_CONFIRMED, KEYS_USED_UP, MAX_REASON, Session, State};
+use super::{Session, State};
 use crate::Instant;
 use crate::crypto::TAG_LEN;
-use crate::event::{CloseReason, Misbehaviour, PROTOCOL_CODES};
-use crate::path::{Carried, Contents, Route, Validated};
-use crate::recovery::{AckError, Ecn, Outcome, TimeoutKind};
+use crate::event::Misbehaviour;
+use crate::path::{Carried, Contents, Validated, Way};
+use crate::recovery::{AckError, Ecn, Outcome};
 use crate::session::keys::Opened;
 use crate::streams::{Sent, Side};
 use crate::wire::codec::Reader;
 use crate::wire::frame::{Ack, Frame};
 use crate::wire::packet::{HEAD_LEN, Head};
-
-/// For so many probe timeouts the peer's CLOSE is confirmed as often as it comes. It comes with growing pauses;
-/// this outlasts the first few of them.
-const DRAIN_PTOS: u32 = 8;
 
 /// What became of a packet that was addressed to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +37,7 @@ impl Session {
         head: Head,
         clear: &[u8; HEAD_LEN],
         body: &mut [u8],
-        route: Route,
+        way: Way,
         ecn: Option<Ecn>,
         token: impl FnOnce() -> [u8; 8],
         now: Instant,
@@ -56,7 +50,7 @@ impl Session {
             false => now,
         };
         let confirmed = self.is_unconfirmed();
-        let Some(at) = self.paths.iter().position(|p| p.number == head.path) else {
+        let Some(at) = self.place_of(head.path) else {
             return PacketFate::UnknownPath;
         };
         let Some(path) = self.paths.get_mut(at) else { return PacketFate::UnknownPath };
@@ -85,10 +79,10 @@ impl Session {
         }
         if confirmed && self.side == Side::Responder {
             // Which of the raced ways the peer chose is told by its first packet.
-            path.choose(route);
+            path.choose(way);
         }
         let newest = path.received.largest().is_none_or(|largest| head.packet_number > largest);
-        path.on_packet(route, len, newest, token, now);
+        path.on_packet(way, len, newest, token, now);
 
         if matches!(self.state, State::Closing { .. }) {
             self.close_again(false, now);
@@ -101,7 +95,7 @@ impl Session {
                 break;
             };
             eliciting |= frame.is_ack_eliciting();
-            if let Err(what) = self.on_frame(at, &frame, route, now) {
+            if let Err(what) = self.on_frame(at, &frame, way, now) {
                 self.misbehaved(what, now);
                 break;
             }
@@ -113,13 +107,7 @@ impl Session {
         if confirmed { PacketFate::Confirmed } else { PacketFate::Taken }
     }
 
-    fn on_frame(
-        &mut self,
-        at: usize,
-        frame: &Frame<'_>,
-        route: Route,
-        now: Instant,
-    ) -> Result<(), Misbehaviour> {
+    fn on_frame(&mut self, at: usize, frame: &Frame<'_>, way: Way, now: Instant) -> Result<(), Misbehaviour> {
         if let Frame::Close { code, reason } = *frame {
             self.on_close(code, reason, now);
             return Ok(());
@@ -133,13 +121,13 @@ impl Session {
             Frame::Ack(ack) => self.on_ack(ack, now)?,
             Frame::PathChallenge(token) => {
                 if let Some(path) = self.paths.get_mut(at) {
-                    path.on_challenge(*token, route);
+                    path.on_challenge(*token, way);
                 }
             }
             Frame::PathResponse(token) => {
                 if let Some(path) = self.paths.get_mut(at) {
-                    match path.on_response(*token, route, now) {
-                        Validated::Moved { from } => self.moved = Some((from, route.remote)),
+                    match path.on_response(*token, way, now) {
+                        Validated::Moved { from } => self.moved = from.remote().zip(way.remote()),
                         Validated::Present | Validated::No => {}
                     }
                 }
@@ -167,7 +155,8 @@ impl Session {
 
     fn on_ack(&mut self, ack: &Ack<'_>, now: Instant) -> Result<(), Misbehaviour> {
         // An acknowledgement may return on any path; one of a path that is gone says nothing any more.
-        let Some(path) = self.paths.iter_mut().find(|p| p.number == ack.path) else { return Ok(()) };
+        let Some(at) = self.place_of(ack.path) else { return Ok(()) };
+        let Some(path) = self.paths.get_mut(at) else { return Ok(()) };
         let mut outcome = core::mem::take(&mut self.outcome);
         let result = path.recovery.on_ack(now, ack, &mut outcome);
         if self.settle(&mut outcome)
@@ -180,27 +169,8 @@ impl Session {
         result.map_err(|AckError::NeverSent| Misbehaviour::AckOfUnsent)
     }
 
-    pub(super) fn on_path_timeout(&mut self, at: usize, now: Instant) {
-        let Some(path) = self.paths.get_mut(at) else { return };
-        if path.recovery.timeout().is_none_or(|due| due > now) {
-            return;
-        }
-        let mut outcome = core::mem::take(&mut self.outcome);
-        if path.recovery.on_timeout(now, &mut outcome) == TimeoutKind::Probe {
-            // The probe repeats what has been on its way the longest: if that arrives, nothing was lost by waiting.
-            for carried in path.recovery.oldest_unacked().into_iter().flatten() {
-                if let Carried::Streams(sent) = carried {
-                    self.streams.on_probe(sent);
-                }
-            }
-            path.ping = true;
-        }
-        self.settle(&mut outcome);
-        self.outcome = outcome;
-    }
-
     /// Acts on what became of packets. Whether something that was written has arrived.
-    fn settle(&mut self, outcome: &mut Outcome<Contents>) -> bool {
+    pub(super) fn settle(&mut self, outcome: &mut Outcome<Contents>) -> bool {
         let mut progress = false;
         for contents in outcome.acked.drain(..) {
             for carried in contents {
@@ -211,7 +181,7 @@ impl Session {
                         progress |= matches!(sent, Sent::Stream { .. } | Sent::Message { .. });
                     }
                     Carried::Ack { path, largest } => {
-                        if let Some(path) = self.paths.iter_mut().find(|p| p.number == path) {
+                        if let Some(path) = self.path_mut(path) {
                             path.received.on_ack_acked(largest);
                         }
                     }
@@ -231,33 +201,5 @@ impl Session {
         }
         outcome.clear();
         progress
-    }
-
-    fn on_close(&mut self, code: u64, reason: &[u8], now: Instant) {
-        let drained = now + self.closing_pto() * DRAIN_PTOS;
-        if let State::Draining { until, confirm } = &mut self.state {
-            if code == CLOSE_CONFIRMED {
-                // Both sides closed and both know.
-                self.state = State::Ended;
-            } else {
-                *confirm = true;
-                *until = drained;
-            }
-            return;
-        }
-        if matches!(self.state, State::Closing { .. }) && code == CLOSE_CONFIRMED {
-            self.state = State::Ended;
-            return;
-        }
-        if self.close_reason.is_none() {
-            let reason = Bytes::copy_from_slice(reason.get(..MAX_REASON).unwrap_or(reason));
-            self.close_reason = Some(match code {
-                KEYS_USED_UP => CloseReason::KeysUsedUp,
-                PROTOCOL_CODES.. => CloseReason::Protocol { code, reason },
-                _ => CloseReason::ByPeer { code, reason },
-            });
-            self.closed_event = true;
-        }
-        self.state = State::Draining { until: drained, confirm: true };
     }
 }

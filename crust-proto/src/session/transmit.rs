@@ -1,69 +1,58 @@
 //! Packets out: what is due, on which path, in how many equal segments.
 
-use super::{CLOSE_CONFIRMED, CLOSE_TRIES, KEYS_USED_UP, Session, State};
+use super::closing::KEYS_USED_UP;
+use super::{Session, State};
 use crate::Instant;
 use crate::event::CloseReason;
-use crate::io::{SocketId, Transmit};
-use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Route};
+use crate::io::Transmit;
+use crate::path::{Carried, Contents, Elsewhere, MIN_ALLOWANCE, Way};
 use crate::recovery::Permit;
 use crate::wire::codec::Writer;
 use crate::wire::frame::Frame;
 use crate::wire::packet::{self, HEAD_LEN, Head, MAX_PACKET_NUMBER, MIN_PACKET};
 
-/// What a session has to send.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Polled {
-    /// This; there may be more.
-    Transmit(Transmit),
-    /// Nothing until the socket is writable.
-    Blocked(SocketId),
-    /// Nothing until an input or the session's timeout.
-    Nothing,
-}
-
-/// No packet with a CLOSE is longer.
-const CLOSE_LEN: usize = MIN_PACKET + 16 + super::MAX_REASON;
-
 /// A packet's plaintext, being written.
-struct Draft {
-    contents: Contents,
-    eliciting: bool,
+pub(super) struct Draft {
+    pub(super) contents: Contents,
+    pub(super) eliciting: bool,
     /// Bytes of frames.
-    len: usize,
+    pub(super) len: usize,
 }
 
 impl Session {
-    /// Writes the next packets into `buf`: equal in size but the last, for one destination.
+    /// Writes the next packets into `buf`: equal in size but the last, for one destination. `None`: nothing until an
+    /// input, the session's timeout, or until a way is writable that was full.
+    ///
+    /// `takes` says how many segments at once go along a way; `None` where it is full. Paths that are full are passed
+    /// over, and hold up nothing on the others.
     pub(crate) fn poll_transmit(
         &mut self,
         buf: &mut [u8],
-        max_segments: usize,
-        is_blocked: impl Fn(SocketId) -> bool,
+        mut takes: impl FnMut(Way) -> Option<usize>,
         now: Instant,
-    ) -> Polled {
+    ) -> Option<Transmit> {
         match &self.state {
-            State::Ended | State::Unconfirmed { .. } => return Polled::Nothing,
-            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, is_blocked, now),
+            State::Ended | State::Unconfirmed { .. } => return None,
+            State::Closing { .. } | State::Draining { .. } => return self.poll_close(buf, takes, now),
             State::Open | State::Lingering { .. } => {}
         }
         self.send_at = None;
-        let mut blocked = None;
         for at in 0..self.paths.len() {
-            let Some(path) = self.paths.get_mut(at) else { break };
-            if is_blocked(path.route.socket) {
-                blocked = Some(path.route.socket);
-                continue;
-            }
-            if let Some((route, what)) = path.due_elsewhere(&is_blocked, now)
-                && let Some(transmit) = self.send_elsewhere(at, route, what, buf, now)
+            let path = self.paths.get_mut(at)?;
+            let max_segments = takes(path.way);
+            path.is_full = max_segments.is_none();
+            if let Some((way, what)) = path.due_elsewhere(|way| takes(way).is_none(), now)
+                && let Some(transmit) = self.send_elsewhere(at, way, what, buf, now)
             {
-                return Polled::Transmit(transmit);
+                return Some(transmit);
             }
-            if let Some(transmit) = self.send_batch(at, buf, max_segments, now) {
-                return Polled::Transmit(transmit);
+            if let Some(max_segments) = max_segments
+                && let Some(transmit) = self.send_batch(at, buf, max_segments, now)
+            {
+                return Some(transmit);
             }
         }
-        blocked.map_or(Polled::Nothing, Polled::Blocked)
+        None
     }
 
     /// Full packets back to back, for as long as there is content, window and room.
@@ -86,14 +75,14 @@ impl Session {
             Permit::Now { bytes } => bytes,
             Permit::At(when) => {
                 if self.streams.wants_to_send() || self.datagrams.wants_to_send() {
-                    self.send_at = Some(when);
+                    self.send_at = Some(self.send_at.map_or(when, |at| at.min(when)));
                 }
                 0
             }
             Permit::Blocked => 0,
         };
         let mut allowance = path.allowance();
-        let route = path.route;
+        let way = path.way;
         let ecn = path.recovery.ecn_codepoint();
         let mut segment = path.datagram_size;
         let mut total = 0;
@@ -133,16 +122,7 @@ impl Session {
             return None;
         }
         path.on_transmit(total as u64);
-        Some(Transmit {
-            socket: route.socket,
-            to: route.remote,
-            from: route.local,
-            ecn,
-            ttl: None,
-            dont_fragment: true,
-            len: total,
-            segment: (count > 1).then_some(segment),
-        })
+        Some(Transmit { ecn, segment: (count > 1).then_some(segment), ..way.transmit(total) })
     }
 
     /// Writes, seals and records one packet of path `at`. `data`: whether the congestion window has room.
@@ -224,7 +204,13 @@ impl Session {
     }
 
     /// Seals the frames that stand in `room` behind the head's place.
-    fn seal_packet(&mut self, at: usize, room: &mut [u8], draft: Draft, now: Instant) -> Option<usize> {
+    pub(super) fn seal_packet(
+        &mut self,
+        at: usize,
+        room: &mut [u8],
+        draft: Draft,
+        now: Instant,
+    ) -> Option<usize> {
         let path = self.paths.get_mut(at)?;
         let number = path.recovery.next_packet_number();
         let len = HEAD_LEN + draft.len + crate::crypto::TAG_LEN;
@@ -258,7 +244,7 @@ impl Session {
     fn send_elsewhere(
         &mut self,
         at: usize,
-        route: Route,
+        way: Way,
         what: Elsewhere,
         buf: &mut [u8],
         now: Instant,
@@ -273,67 +259,6 @@ impl Session {
         let draft = Draft { contents, eliciting: false, len: w.finish().ok()? };
         let len = self.seal_packet(at, buf, draft, now)?;
         self.paths.get_mut(at)?.bytes_sent += len as u64;
-        Some(alone(route, len))
-    }
-
-    /// Whether the address may be sent as much as CLOSE may take.
-    pub(super) fn may_send_close(&self) -> bool {
-        self.paths.first().is_some_and(|p| p.may_send_whole(CLOSE_LEN))
-    }
-
-    /// CLOSE, repeated until it is confirmed; or its confirmation.
-    fn poll_close(&mut self, buf: &mut [u8], is_blocked: impl Fn(SocketId) -> bool, now: Instant) -> Polled {
-        let pto = self.closing_pto();
-        // Even a goodbye is no reason to flood an address that was not validated.
-        let Some(path) = self.paths.first().filter(|_| self.may_send_close()) else {
-            return Polled::Nothing;
-        };
-        let route = path.route;
-        if is_blocked(route.socket) {
-            return Polled::Blocked(route.socket);
-        }
-        let (code, reason) = match &mut self.state {
-            State::Closing { code, reason, sent, next, .. } if *next <= now && *sent < CLOSE_TRIES => {
-                *next = now + pto * (1 << *sent);
-                *sent += 1;
-                (*code, reason.clone())
-            }
-            State::Closing { code, reason, again, .. } if *again => {
-                *again = false;
-                (*code, reason.clone())
-            }
-            State::Draining { confirm, .. } if *confirm => {
-                *confirm = false;
-                (CLOSE_CONFIRMED, bytes::Bytes::new())
-            }
-            _ => return Polled::Nothing,
-        };
-        let Some(body) = buf.get_mut(HEAD_LEN..) else { return Polled::Nothing };
-        let mut w = Writer::new(body);
-        Frame::Close { code, reason: &reason }.encode(&mut w);
-        let Ok(len) = w.finish() else { return Polled::Nothing };
-        let draft = Draft { contents: Contents::new(), eliciting: false, len };
-        match self.seal_packet(0, buf, draft, now) {
-            Some(len) => {
-                if let Some(path) = self.paths.first_mut() {
-                    path.on_transmit(len as u64);
-                }
-                Polled::Transmit(alone(route, len))
-            }
-            None => Polled::Nothing,
-        }
-    }
-}
-
-const fn alone(route: Route, len: usize) -> Transmit {
-    Transmit {
-        socket: route.socket,
-        to: route.remote,
-        from: route.local,
-        ecn: None,
-        ttl: None,
-        dont_fragment: true,
-        len,
-        segment: None,
+        Some(way.transmit(len))
     }
 }

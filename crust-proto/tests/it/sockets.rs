@@ -177,3 +177,163 @@ fn nothing_goes_out_on_the_side_over_a_socket_that_is_gone() {
 fn assert_talks_again(net: &mut Net, node: usize, session: SessionId) {
     net.run_until("the message is there", |net| net.session(node, session).recv_message().is_some());
 }
+
+fn sent(net: &Net, node: usize) -> u64 {
+    net.nodes[node].engine.stats().datagrams_sent
+}
+
+/// (The network fails where a node wakes up over and over for nothing.)
+#[test]
+fn a_socket_that_stays_full_keeps_no_session_alive_and_no_node_busy() {
+    for data in [false, true] {
+        for by_peer in [false, true] {
+            let mut net = Net::new(7);
+            let (a, b) = (net.add(), net.add());
+            let (at_a, at_b) = if by_peer {
+                let (at_b, at_a) = net.connect(b, a);
+                (at_a, at_b)
+            } else {
+                net.connect(a, b)
+            };
+            net.settle();
+            let socket = net.nodes[a].socket_id();
+            net.stick(a, socket);
+            // Both owe each other something.
+            net.session(a, at_a).send_message(Priority::default(), b"is kept", false).expect("room");
+            if data {
+                net.session(a, at_a).send_message(Priority::default(), &[1; 50_000], false).expect("room");
+                net.session(b, at_b).send_message(Priority::default(), &[2; 50_000], false).expect("room");
+            }
+            // B hears nothing any more, and a hears b for as long as that goes on. (Patience begins anew with the first
+            // packet that asks for an answer, and that may be a keep-alive.)
+            let patience = net.nodes[a].config.transport.idle_timeout * 2;
+            for (node, session) in [(b, at_b), (a, at_a)] {
+                assert!(net.within(patience, |net| net.closed(node, session).is_some()), "it waits for ever");
+                assert!(matches!(net.closed(node, session), Some(CloseReason::TimedOut(_))));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_due_while_a_socket_was_full_leaves_as_soon_as_it_takes_more() {
+    seeds(20, |seed| {
+        let mut net = Net::new(seed);
+        let (a, b) = (net.add(), net.add());
+        let (at_a, at_b) = net.connect(a, b);
+        net.settle();
+        let socket = net.nodes[a].socket_id();
+        net.stick(a, socket);
+        net.session(a, at_a).send_message(Priority::default(), b"is kept", false).expect("room");
+        net.run_for(Duration::from_millis(1));
+        let before = sent(&net, a);
+        let asked = net.session(b, at_b).send_message(Priority::default(), b"heard?", true).expect("room");
+        net.run_until("it arrives", |net| net.session(a, at_a).recv_message().is_some());
+        net.session(a, at_a).send_message(Priority::default(), b"is behind it", false).expect("room");
+        let pause = net.rng.below(20_000);
+        net.run_for(Duration::from_millis(pause));
+        assert_eq!(sent(&net, a), before, "nothing is handed to a full socket");
+        let acked = |net: &Net| {
+            let is = |e: &Event| matches!(e, Event::MessageAcked { message, .. } if *message == asked);
+            net.events(b).iter().any(is)
+        };
+        assert!(!acked(&net));
+        // Before anything that comes could have brought it out.
+        net.link(b, a).blocked = true;
+        net.unstick(a, socket);
+        net.run_for(Duration::from_millis(1));
+        assert!(sent(&net, a) > before, "it leaves at once");
+        net.link(b, a).blocked = false;
+        let mut arrived = 0;
+        let all = net.within(Duration::from_millis(200), |net| {
+            arrived += usize::from(net.session(b, at_b).recv_message().is_some());
+            arrived == 2 && acked(net)
+        });
+        assert!(all, "{arrived} of two messages, acknowledged: {}", acked(&net));
+        assert_talks(&mut net, [(a, at_a), (b, at_b)]);
+    });
+}
+
+/// What was lost is known to be lost only by time, when nothing more comes.
+#[test]
+fn a_full_socket_stops_no_clock() {
+    let mut net = Net::new(8);
+    let (a, b) = (net.add(), net.add());
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    // The second of three packets.
+    let next = net.sent + 1;
+    net.lose.insert(next + 1);
+    net.session(a, at_a).send_message(Priority::default(), &[3; 3000], false).expect("room");
+    net.run_for(Duration::from_millis(1));
+    let socket = net.nodes[a].socket_id();
+    net.stick(a, socket);
+    net.session(a, at_a).send_message(Priority::default(), b"is kept", false).expect("room");
+    let lost = |net: &Net| net.nodes[a].engine.session(at_a).expect("open").stats().packets_lost;
+    assert_eq!(lost(&net), 0);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(lost(&net), 1);
+    // Probes are due at growing distances, though none can leave.
+    net.link(b, a).blocked = true;
+    net.run_for(Duration::from_secs(5));
+    let (next, _) = net.nodes[a].why().expect("a timer");
+    assert!(next.saturating_since(net.now) < Duration::from_secs(20), "{next:?} at {:?}", net.now);
+    net.link(b, a).blocked = false;
+    net.unstick(a, socket);
+    net.run_until("it arrives", |net| net.session(b, at_b).recv_message().is_some());
+    assert_talks(&mut net, [(a, at_a), (b, at_b)]);
+}
+
+#[test]
+fn a_graceful_close_and_a_hard_one_end_in_time_whose_socket_is_full() {
+    for graceful in [true, false] {
+        let mut net = Net::new(9);
+        let (a, b) = (net.add(), net.add());
+        let (at_a, _) = net.connect(a, b);
+        net.settle();
+        let socket = net.nodes[a].socket_id();
+        net.stick(a, socket);
+        net.session(a, at_a).send_message(Priority::default(), b"is kept", false).expect("room");
+        net.session(a, at_a).send_message(Priority::default(), b"is not said", false).expect("room");
+        net.run_for(Duration::from_millis(1));
+        if graceful {
+            net.session(a, at_a).finish_and_close(0, b"");
+        } else {
+            net.session(a, at_a).close(0, b"");
+        }
+        let linger = net.nodes[a].config.transport.linger;
+        let over = net.within(linger + Duration::from_secs(6), |net| net.nodes[a].engine.is_idle());
+        assert!(over, "graceful: {graceful}");
+    }
+}
+
+/// What goes over one socket is not held up by another that is full; in the end the path itself goes there.
+#[test]
+fn whose_socket_is_full_answers_over_another_on_which_the_peer_is_heard() {
+    let mut net = Net::new(10);
+    let (a, b) = (net.add(), net.add_with(|setup| setup.config.listen.push(SECOND.into())));
+    let (at_a, at_b) = net.connect(a, b);
+    net.settle();
+    let (first, second) = (net.nodes[b].socket_id(), *net.nodes[b].sockets.keys().last().expect("two"));
+    net.stick(b, first);
+    net.session(b, at_b).send_message(Priority::default(), b"is kept", false).expect("room");
+    net.session(b, at_b).send_message(Priority::default(), b"waits", false).expect("room");
+    net.run_for(Duration::from_millis(100));
+    net.wire = Some(Vec::new());
+    net.link(a, b).blocked = true;
+    net.session(a, at_a).send_message(Priority::default(), b"by another door", false).expect("room");
+    net.run_for(Duration::from_millis(1));
+    let wire = net.wire.take().unwrap_or_default();
+    let mut packet = wire.into_iter().find(|w| w.from == net.address(a)).expect("it was sent");
+    net.link(a, b).blocked = false;
+    let (from, len) = (packet.from, packet.data.len());
+    let data = &mut packet.data[..];
+    let arrives = Input::Datagrams { socket: second, from, to: None, ecn: None, segment: len, data };
+    net.nodes[b].input(arrives, net.now);
+    net.engine(b);
+    let all = net.within(Duration::from_secs(5), |net| net.session(a, at_a).recv_message().is_some());
+    assert!(all, "what waited goes over the socket that is not full");
+    assert_talks_again(&mut net, b, at_b);
+    let remote = net.nodes[a].engine.session(at_a).and_then(|s| s.remote_address());
+    assert_eq!(remote, Some(SECOND.into()), "the peer has followed");
+}

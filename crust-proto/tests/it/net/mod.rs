@@ -291,6 +291,18 @@ impl Net {
         self.waiting.insert(node);
     }
 
+    /// A socket takes nothing more from now on. The first transmit that it refuses is kept, as drivers do.
+    pub(crate) fn stick(&mut self, node: usize, socket: SocketId) {
+        self.nodes[node].set_stuck(socket, true);
+    }
+
+    /// A socket that was stuck takes everything again.
+    pub(crate) fn unstick(&mut self, node: usize, socket: SocketId) {
+        self.nodes[node].set_stuck(socket, false);
+        let life = self.nodes[node].life;
+        self.later(Duration::ZERO, Happening::Writable { node, life, socket });
+    }
+
     /// The node's process dies and starts again with its key and addresses, and all else forgotten.
     pub(crate) fn restart(&mut self, node: usize) {
         self.routes.retain(|_, (at, _)| *at != node);

@@ -42,6 +42,8 @@ pub(crate) struct Socket {
     pub(crate) public: SocketAddr,
     /// The one transmit that the full socket refused.
     kept: Option<(Transmit, Vec<u8>)>,
+    /// It takes nothing until it is told to.
+    stuck: bool,
 }
 
 pub(crate) struct Node {
@@ -191,7 +193,7 @@ impl Node {
                     self.input(Input::SocketFailed { socket, error: "no more sockets".into() }, now);
                 }
                 Command::BindUdp { socket, local } => {
-                    let new = Socket { local, public: local, kept: None };
+                    let new = Socket { local, public: local, kept: None, stuck: false };
                     assert!(self.sockets.insert(socket, new).is_none(), "{socket} was named twice");
                     polled.bound.push((socket, local));
                     self.input(Input::SocketOpened { socket, local }, now);
@@ -222,6 +224,9 @@ impl Node {
                 self.segmentation = false;
                 let cause = SendFailure::NoSegmentation;
                 self.input(Input::SendFailed { socket: transmit.socket, to: transmit.to, cause }, now);
+            } else if socket.stuck {
+                socket.kept = Some((transmit, data));
+                self.input(Input::Blocked { socket: transmit.socket }, now);
             } else if rng.chance(driving.full) {
                 socket.kept = Some((transmit, data));
                 polled.full.push(transmit.socket);
@@ -257,6 +262,11 @@ impl Node {
             local.is_some_and(|l| l.is_ipv4() == to.is_ipv4()),
             "from {local:?} to {to}: families differ"
         );
+    }
+
+    /// From now on the socket takes nothing, or takes everything again.
+    pub(crate) fn set_stuck(&mut self, socket: SocketId, stuck: bool) {
+        self.sockets.get_mut(&socket).expect("is open").stuck = stuck;
     }
 
     /// The socket is no longer full: what was kept leaves.
