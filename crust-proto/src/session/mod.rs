@@ -16,6 +16,7 @@ mod datagrams;
 mod keys;
 mod load;
 mod receive;
+mod record;
 mod transmit;
 
 use core::fmt;
