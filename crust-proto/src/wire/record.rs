@@ -10,7 +10,7 @@
 //! the length is genuine before anything is waited for. A record's number is implicit: it counts each direction of
 //! a path, from 1 on, as the Attach is packet 0. The frames' nonce is that of a packet (path, number), the box's has
 //! the number's highest bit set beside; packet numbers never come near it
-//! ([`MAX_PACKET_NUMBER`](super::packet::MAX_PACKET_NUMBER)). Neither has associated data: everything that could
+//! ([`MAX_PACKET_NUMBER`]). Neither has associated data: everything that could
 //! stand there is in the nonce.
 
 use core::fmt;
