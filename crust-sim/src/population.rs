@@ -43,6 +43,8 @@ use crate::place::Place;
 const STANDARD: &str = include_str!("../population.toml");
 /// Ports in a block of chunked allocation: what the estimates of the birthday method assume.
 const BLOCK: u16 = 2048;
+/// Mappings that others make a second, at most: more would keep a world busy with nothing else.
+const MOST_NOISE: f64 = 10_000.0;
 /// A UDP entry that has seen no reply lives no longer than this (Linux's default).
 const UNREPLIED: Duration = Duration::from_secs(30);
 
@@ -425,10 +427,10 @@ impl TryFrom<f64> for Rate {
     type Error = String;
 
     fn try_from(rate: f64) -> Result<Self, String> {
-        if rate.is_finite() && rate >= 0.0 {
+        if (0.0..=MOST_NOISE).contains(&rate) {
             Ok(Self(rate))
         } else {
-            Err(format!("{rate} is no rate, expected a number from 0 on"))
+            Err(format!("{rate} is no rate, expected a number from 0 to {MOST_NOISE}"))
         }
     }
 }

@@ -22,6 +22,10 @@
 //!  0                  16        32                     n-16     n
 //! | tag              | salt    | sealed body          | MAC    |
 //! ```
+//!
+//! Over a [byte stream](crate::wire::stream) both are *framed*, for nothing there says where one ends.
+
+use core::ops::RangeInclusive;
 
 use zeroize::Zeroizing;
 
@@ -31,6 +35,7 @@ use crate::crypto::mask::{MaskKey, MaskKind};
 use crate::crypto::{Aead, CryptoProvider, NONCE_LEN, TAG_LEN};
 use crate::wire::codec::{Malformed, Reader, Writer};
 use crate::wire::packet::{self, HEAD_LEN};
+use crate::wire::stream::{self, FRAME_LEN};
 
 /// The version that this code speaks.
 pub const VERSION: u8 = 1;
@@ -39,7 +44,12 @@ pub const HELLO_OVERHEAD: usize = HEAD_LEN + 16 + 16 + 2 + TAG_LEN;
 /// Everything in a reply but its content and padding, in bytes.
 pub const REPLY_OVERHEAD: usize = 16 + 16 + 3 + TAG_LEN;
 /// No hello is longer than this, so that it fits every path that carries anything.
-pub const MAX_HELLO: usize = 1100;
+pub const MAX_HELLO: usize = stream::MAX_BODY;
+
+/// How long a hello can be behind its frame.
+const HELLO_LENGTHS: RangeInclusive<usize> = HELLO_OVERHEAD..=MAX_HELLO;
+/// How long a reply can be behind its frame, which holds its tag.
+const REPLY_LENGTHS: RangeInclusive<usize> = REPLY_OVERHEAD - 16..=MAX_HELLO - 16;
 
 /// A salt: random for each datagram.
 pub type Salt = [u8; 16];
@@ -86,6 +96,9 @@ pub struct HelloKey {
     key: Zeroizing<[u8; 32]>,
     mask: MaskKey,
     check: [u8; 8],
+    frame_mask: MaskKey,
+    /// What marks the frame of a hello, and that of a reply.
+    frame_checks: [[u8; 8]; 2],
 }
 
 impl core::fmt::Debug for HelloKey {
@@ -156,7 +169,11 @@ impl HelloKey {
     pub fn new(key: Zeroizing<[u8; 32]>) -> Self {
         let mask = MaskKey::new(MaskKind::ChaCha20, &kdf(&key, "hello mask", &[]));
         let check = first(&kdf(&key, "hello check", &[]));
-        Self { key, mask, check }
+        // Their own, so that nothing seen over UDP helps to make a frame.
+        let frame_mask = MaskKey::new(MaskKind::ChaCha20, &kdf(&key, "frame mask", &[]));
+        let frame_checks =
+            ["frame check, hello", "frame check, reply"].map(|label| first(&kdf(&key, label, &[])));
+        Self { key, mask, check, frame_mask, frame_checks }
     }
 
     /// Seals a hello into `out`, padded to `len` bytes in all (or as long as its content needs).
@@ -296,6 +313,63 @@ impl HelloKey {
         let kind = ReplyKind::from_code(reader.u8()?).ok_or(Malformed)?;
         let len = reader.u16()?;
         Ok((kind, reader.bytes(len.into())?))
+    }
+
+    /// Frames a sealed hello for a byte stream: appends it to `out`. `seed` is random.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where it is longer than [`MAX_HELLO`], or too short for a hello.
+    pub fn frame_hello(&self, seed: [u8; 16], hello: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let [check, _] = self.frame_checks;
+        let len = Some(hello.len()).filter(|len| HELLO_LENGTHS.contains(len)).ok_or(Malformed)?;
+        out.extend_from_slice(&self.frame(seed, check, len)?);
+        out.extend_from_slice(hello);
+        Ok(())
+    }
+
+    /// Frames a sealed reply for a byte stream: appends it to `out`. Its tag is the frame's seed.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`] where it is longer than [`MAX_HELLO`], or too short for a reply.
+    pub fn frame_reply(&self, reply: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let [_, check] = self.frame_checks;
+        let (tag, rest) = reply.split_first_chunk::<16>().ok_or(Malformed)?;
+        let len = Some(rest.len()).filter(|len| REPLY_LENGTHS.contains(len)).ok_or(Malformed)?;
+        out.extend_from_slice(&self.frame(*tag, check, len)?);
+        out.extend_from_slice(rest);
+        Ok(())
+    }
+
+    /// The length of the hello behind this frame: one cipher block. `None` where it is no frame of a hello of this
+    /// key.
+    pub fn unframe_hello(&self, frame: &[u8; FRAME_LEN]) -> Option<usize> {
+        let [check, _] = self.frame_checks;
+        self.unframe(frame, check).filter(|len| HELLO_LENGTHS.contains(len))
+    }
+
+    /// The length of what follows this frame, whose seed is the tag of a reply under this key: one cipher block.
+    /// `None` where the frame is not genuine.
+    pub fn unframe_reply(&self, frame: &[u8; FRAME_LEN]) -> Option<usize> {
+        let [_, check] = self.frame_checks;
+        self.unframe(frame, check).filter(|len| REPLY_LENGTHS.contains(len))
+    }
+
+    fn frame(&self, seed: [u8; 16], check: [u8; 8], len: usize) -> Result<[u8; FRAME_LEN], Malformed> {
+        let mut clear = [0; 16];
+        let mut w = Writer::new(&mut clear);
+        w.bytes(&check);
+        w.u16(u16::try_from(len).map_err(|_| Malformed)?);
+        Ok(stream::mask(seed, clear, &self.frame_mask))
+    }
+
+    fn unframe(&self, frame: &[u8; FRAME_LEN], check: [u8; 8]) -> Option<usize> {
+        let (_, clear) = stream::unmask(frame, &self.frame_mask);
+        let mut reader = Reader::new(&clear);
+        let checked = reader.array() == Ok(check);
+        let len = reader.u16().ok()?;
+        (checked && reader.rest() == [0; 6]).then_some(usize::from(len))
     }
 
     /// The content of a [`HelloKind::WhoIs`] with this salt that looks for `peer`.

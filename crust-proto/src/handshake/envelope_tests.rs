@@ -110,3 +110,99 @@ fn a_proof_of_interest_names_one_peer_and_one_salt() {
     assert_ne!(proof, key(1).who_is_proof(&[1; 16], &bob));
     assert_ne!(proof, key(1).who_is_proof(&[2; 16], &alice));
 }
+
+/// All that the key holder makes of a frame.
+fn unframed(key: &HelloKey, frame: &[u8; FRAME_LEN]) -> [Option<usize>; 2] {
+    [key.unframe_hello(frame), key.unframe_reply(frame)]
+}
+
+proptest! {
+    #[test]
+    fn a_framed_hello_reads_back_with_its_key_and_no_other(
+        seed: [u8; 16],
+        salt: Salt,
+        content in prop::collection::vec(any::<u8>(), 0..1000),
+        len in 0usize..=MAX_HELLO,
+        bit in 0usize..FRAME_LEN * 8,
+    ) {
+        let datagram = hello(&key(1), salt, &content, len);
+        let mut framed = b"before".to_vec();
+        key(1).frame_hello(seed, &datagram, &mut framed).unwrap();
+        let (frame, body) = framed[6..].split_first_chunk().unwrap();
+        prop_assert_eq!(body, &datagram[..]);
+        prop_assert_eq!(&frame[..16], &seed);
+        prop_assert_eq!(unframed(&key(1), frame), [Some(datagram.len()), None]);
+        prop_assert_eq!(unframed(&key(2), frame), [None, None]);
+        let mut damaged = *frame;
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        // A bit of the length changes what is waited for, and then the hello does not open.
+        prop_assert_ne!(unframed(&key(1), &damaged), [Some(datagram.len()), None]);
+        prop_assert!((192..208).contains(&bit) || unframed(&key(1), &damaged) == [None, None]);
+    }
+
+    #[test]
+    fn a_framed_reply_reads_back_and_holds_its_tag_once(
+        salt: Salt,
+        content in prop::collection::vec(any::<u8>(), 0..1000),
+        len in 0usize..=MAX_HELLO,
+        bit in 128usize..FRAME_LEN * 8,
+    ) {
+        let mut reply = Vec::new();
+        key(1).seal_reply(&*pure(), &salt, [5; 16], ReplyKind::Response, &content, len, &mut reply).unwrap();
+        let mut framed = Vec::new();
+        key(1).frame_reply(&reply, &mut framed).unwrap();
+        prop_assert_eq!(framed.len(), reply.len() + 16);
+        let (frame, body) = framed.split_first_chunk().unwrap();
+        prop_assert_eq!(&frame[..16], &key(1).reply_tag(&salt));
+        prop_assert_eq!([&frame[..16], body].concat(), reply);
+        prop_assert_eq!(unframed(&key(1), frame), [None, Some(body.len())]);
+        prop_assert_eq!(unframed(&key(2), frame), [None, None]);
+        let mut damaged = *frame;
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        prop_assert_ne!(unframed(&key(1), &damaged), [None, Some(body.len())]);
+    }
+}
+
+#[test]
+fn only_what_may_be_a_hello_or_a_reply_is_framed() {
+    let mut out = Vec::new();
+    let mut frames = |len: usize| {
+        let bytes = vec![0; len];
+        let hello = key(1).frame_hello([1; 16], &bytes, &mut out).is_ok();
+        (hello, key(1).frame_reply(&bytes, &mut out).is_ok())
+    };
+    assert_eq!(frames(0), (false, false));
+    assert_eq!(frames(REPLY_OVERHEAD - 1), (false, false));
+    assert_eq!(frames(REPLY_OVERHEAD), (false, true));
+    assert_eq!(frames(HELLO_OVERHEAD), (true, true));
+    assert_eq!(frames(MAX_HELLO), (true, true));
+    assert_eq!(frames(MAX_HELLO + 1), (false, false));
+    let mut sizes = out.len();
+    sizes -= (REPLY_OVERHEAD + 16) + (HELLO_OVERHEAD + 32) + (HELLO_OVERHEAD + 16);
+    assert_eq!(sizes, MAX_HELLO + 32 + MAX_HELLO + 16, "what is refused leaves nothing");
+}
+
+#[test]
+fn a_length_outside_its_bounds_is_a_strangers() {
+    let key = key(1);
+    for (which, check) in key.frame_checks.into_iter().enumerate() {
+        for len in 0..1500 {
+            let frame = key.frame([3; 16], check, len).unwrap();
+            let lengths = [HELLO_LENGTHS, REPLY_LENGTHS];
+            let expected = Some(len).filter(|len| lengths[which].contains(len));
+            assert_eq!(unframed(&key, &frame)[which], expected);
+            assert_eq!(unframed(&key, &frame)[1 - which], None);
+        }
+    }
+}
+
+#[test]
+fn a_datagrams_head_makes_no_frame() {
+    // Whoever saw a hello over UDP knows a sample and the head masked by it; nothing more.
+    let datagram = hello(&key(1), [3; 16], b"content", 500);
+    let frame = [&datagram[datagram.len() - 16..], &datagram[..16]].concat();
+    assert_eq!(unframed(&key(1), frame.first_chunk().unwrap()), [None, None]);
+    let zeros = key(1).frame([7; 16], [0; 8], 0).unwrap();
+    let block = MaskKey::new(MaskKind::ChaCha20, &kdf(&[1; 32], "hello mask", &[])).mask(&[7; 16]);
+    assert_ne!(zeros[16..], block);
+}

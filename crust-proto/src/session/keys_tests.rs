@@ -230,3 +230,93 @@ fn a_session_in_which_too_many_packets_failed_to_authenticate_ends_and_both_side
     };
     assert_eq!(&reason[..], Misbehaviour::IntegrityLimit.to_string().as_bytes());
 }
+
+/// Both hear each other, so that the first may update, and does; then both forget what they may.
+fn update(ends: &mut [End; 2]) {
+    for update in [true, false] {
+        let heard = ends[1].seal();
+        ends[0].open(&heard, Instant::ZERO).unwrap();
+        assert!(!update || ends[0].keys.update());
+        let moved = ends[0].seal();
+        ends[1].open(&moved, Instant::ZERO).unwrap();
+    }
+    let heard = ends[1].seal();
+    ends[0].open(&heard, Instant::ZERO).unwrap();
+    ends.iter_mut().for_each(|end| end.keys.on_timeout(Instant::ZERO + FORGET));
+}
+
+/// For which epochs there is a receive key.
+fn window(keys: &Keys) -> Vec<u64> {
+    (0..20).filter(|epoch| keys.key_of(*epoch).is_some()).collect()
+}
+
+#[test]
+fn keys_are_kept_for_the_slowest_stream_and_no_further_back_than_two_epochs() {
+    let mut ends = pair(u64::MAX);
+    let now = Instant::ZERO + FORGET;
+    assert_eq!(window(&ends[1].keys), [0, 1]);
+    ends[1].keys.release_below(Some(0), now);
+    update(&mut ends);
+    assert_eq!((window(&ends[1].keys), window(&ends[0].keys)), (vec![0, 1, 2], vec![1, 2]));
+    update(&mut ends);
+    assert_eq!(window(&ends[1].keys), [0, 1, 2, 3]);
+    assert!(ends[1].keys.reaches(0));
+    // A stream that stands still delays nothing.
+    update(&mut ends);
+    assert_eq!(window(&ends[1].keys), [1, 2, 3, 4]);
+    assert!(!ends[1].keys.reaches(0) && ends[1].keys.reaches(1));
+    for (oldest, kept) in
+        [(Some(2), vec![2, 3, 4]), (Some(1), vec![2, 3, 4]), (Some(3), vec![3, 4]), (None, vec![3, 4])]
+    {
+        ends[1].keys.release_below(oldest, now);
+        assert_eq!(window(&ends[1].keys), kept);
+    }
+}
+
+#[test]
+fn what_streams_keep_opens_no_late_datagram_and_what_udp_keeps_is_dropped_in_its_time() {
+    let mut ends = pair(u64::MAX);
+    ends[0].keys.release_below(Some(0), Instant::ZERO);
+    let hello = ends[1].seal();
+    ends[0].open(&hello, Instant::ZERO).unwrap();
+    let late = [ends[1].seal(), ends[1].seal()];
+    ends[0].keys.update();
+    let moved = ends[0].seal();
+    ends[1].open(&moved, Instant::ZERO).unwrap();
+    let followed = ends[1].seal();
+    ends[0].open(&followed, Instant::ZERO).unwrap();
+    assert_eq!(ends[0].open(&late[0], Instant::ZERO), Ok(Opened::Known));
+    // No stream needs it, but UDP has its time still.
+    ends[0].keys.release_below(Some(1), Instant::ZERO);
+    assert_eq!(window(&ends[0].keys), [0, 1, 2]);
+    ends[0].keys.release_below(Some(0), Instant::ZERO + FORGET);
+    assert_eq!(window(&ends[0].keys), [0, 1, 2]);
+    assert_eq!(ends[0].open(&late[1], Instant::ZERO), Err(OpenError));
+    assert_eq!(ends[0].keys.forged, 0);
+    assert!(ends[0].keys.update(), "a stream that lags holds up no update");
+}
+
+#[test]
+fn the_byte_of_every_epoch_with_a_key_names_it_and_no_other_does() {
+    let mut ends = pair(u64::MAX);
+    for present in 0..600 {
+        ends[0].keys.release_below(Some(u64::saturating_sub(present, 2)), Instant::ZERO);
+        assert_eq!(ends[0].keys.epoch, present);
+        for byte in 0..=u8::MAX {
+            let named =
+                (present.saturating_sub(2)..=present + 1).find(|epoch| epoch.to_le_bytes()[0] == byte);
+            assert_eq!(ends[0].keys.epoch_of(byte), named, "{byte} in {present}");
+        }
+        update(&mut ends);
+    }
+}
+
+#[test]
+fn a_box_of_an_epoch_out_of_reach_is_refused_and_counts_for_nothing() {
+    let mut ends = pair(u64::MAX);
+    (0..5).for_each(|_| update(&mut ends));
+    assert_eq!(ends[1].keys.open_box(2, 1, 1, &[0; BOX_LEN]), Err(OpenError));
+    assert_eq!(ends[1].keys.forged, 0);
+    assert_eq!(ends[1].keys.open_box(3, 1, 1, &[0; BOX_LEN]), Err(OpenError));
+    assert_eq!(ends[1].keys.forged, 1);
+}

@@ -19,6 +19,7 @@ mod keys;
 mod load;
 mod paths;
 mod receive;
+mod record;
 mod stats;
 mod transmit;
 

@@ -96,7 +96,7 @@ pub fn mask(datagram: &mut [u8], key: &MaskKey) {
     }
 }
 
-fn xor(head: &mut [u8; HEAD_LEN], mask: &[u8; 16]) {
+pub(super) fn xor(head: &mut [u8; HEAD_LEN], mask: &[u8; 16]) {
     for (byte, m) in head.iter_mut().zip(mask) {
         *byte ^= m;
     }

@@ -3,8 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crust_proto::crypto::Aead;
+use crust_proto::crypto::keys::TrafficSecret;
+use crust_proto::crypto::mask::{MaskKey, MaskKind};
+use crust_proto::crypto::pure::pure;
+use crust_proto::crypto::random::Random;
+use crust_proto::handshake::envelope::{HelloHead, HelloKey, HelloKind, ReplyKind, VERSION};
 use crust_proto::identity::NetworkSecret;
-use crust_proto::{Duration, Network, Priority};
+use crust_proto::wire::record::{RECORD_OVERHEAD, seal_record};
+use crust_proto::wire::stream::{AttachData, AttachHead};
+use crust_proto::{Duration, Network, Priority, Seed, UnixTime};
 
 use crate::app::content;
 use crate::net::{Net, Wire};
@@ -178,4 +186,60 @@ fn retries_look_random() {
     assert!(retries.len() > 1500 && not_mes.len() > 1500, "{} {}", retries.len(), not_mes.len());
     assert_uniform_short(&retries, "retries");
     assert_uniform_short(&not_mes, "NotMe");
+}
+
+/// The first 16 bytes of a frame are random, the next are masked by them; a body is a hello, a reply, or sealed.
+#[test]
+fn greetings_on_a_stream_look_random() {
+    let provider = &*pure();
+    let key = HelloKey::new(Network::new("test", None).expect("a good name").hello_key(None));
+    let mut random = Random::new(Seed::new([1; 32]), &[]);
+    let (mut hellos, mut replies, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
+    for i in 0..1600 {
+        let wall = UnixTime::from_millis(1_800_000_000_000 + i);
+        let head = HelloHead { kind: HelloKind::InitiateKnown, version: VERSION, wall };
+        let (mut hello, mut reply) = (Vec::new(), Vec::new());
+        let salt = random.wire_array();
+        key.seal_hello(provider, head, salt, random.wire_array(), &[0; 300], 900, &mut sealed)
+            .expect("it fits");
+        key.frame_hello(random.wire_array(), &sealed, &mut hello).expect("a hello");
+        let kind = ReplyKind::Response;
+        key.seal_reply(provider, &salt, random.wire_array(), kind, &[0; 300], 900, &mut sealed)
+            .expect("it fits");
+        key.frame_reply(&sealed, &mut reply).expect("a reply");
+        hellos.push(hello);
+        replies.push(reply);
+    }
+    assert_uniform(&hellos, "framed hellos");
+    assert_uniform(&replies, "framed replies");
+}
+
+#[test]
+fn attaches_and_records_look_random() {
+    let mask = MaskKey::new(MaskKind::Aes256, &[1; 32]);
+    let mut random = Random::new(Seed::new([1; 32]), &[]);
+    for aead in [Aead::ChaCha20Poly1305, Aead::Aes256Gcm] {
+        let key = TrafficSecret::new([1; 32]).packet_key(&*pure(), aead);
+        let (mut attaches, mut records, mut small) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 1..=1600 {
+            // The same session and nearly the same path, all its frames alike.
+            let path = 2 * u32::try_from(number).expect("small");
+            let head = AttachHead { slot: 1, check: 2, epoch: 0, path, len: 900 };
+            let mut room = vec![0; 932];
+            let seal = |data: &AttachData, body: &mut [u8]| key.seal(path, 0, data, body);
+            head.seal_attach(random.wire_array(), &mask, &mut room, 0, seal).expect("it fits");
+            attaches.push(room);
+            for (len, out) in [(500, &mut records), (1, &mut small)] {
+                // Each on a path of its own: numbers count for each.
+                let path = u32::try_from(len).expect("small");
+                let mut room = vec![0; RECORD_OVERHEAD + len];
+                seal_record(number, &mut room, len, |number, data| key.seal(path, number, &[], data))
+                    .expect("it fits");
+                out.push(room);
+            }
+        }
+        assert_uniform(&attaches, "Attaches");
+        assert_uniform(&records, "records");
+        assert_uniform_short(&small, "small records");
+    }
 }

@@ -44,7 +44,10 @@ impl World {
             before.members.retain(|member| *member != interface);
             before.by_address.retain(|_, on| *on != interface);
         }
-        self.interface_mut(interface).segment = segment;
+        let plugged = self.interface_mut(interface);
+        plugged.segment = segment;
+        // A partition is of the segment that it was plugged into.
+        plugged.cell = 0;
         if let Some(segment) = segment {
             let addresses: Vec<IpAddr> =
                 self.interface(interface).addresses.iter().map(|address| address.ip).collect();
