@@ -117,6 +117,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bare;
+mod caught;
 pub mod checks;
 pub mod cipher;
 mod digest;

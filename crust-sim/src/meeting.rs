@@ -26,6 +26,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crust_async::{Connection, Node};
 use crust_proto::{Contact, Duration, Instant, Priority};
 
+use crate::checks::Checks;
 use crate::firewall::FirewallConfig;
 use crate::nat::kinds::Gate;
 use crate::oracle::{self, Method};
@@ -117,8 +118,10 @@ fn meet(seed: u64, sites: [SiteProfile; 2], names: [String; 2], recorder: Option
         recorder.watch(&sim);
     }
     let hosts = build(&sim, &sites, &names, recorder);
+    let checks = Checks::on(&sim);
     sim.run(async {
         let nodes = [bind(&sim, hosts[0], recorder).await, bind(&sim, hosts[1], recorder).await];
+        hosts.iter().zip(&nodes).for_each(|(host, node)| checks.node(*host, node));
         let contacts = nodes.each_ref().map(Node::contact);
         let apart = sim.world().rng("apart", 0).up_to(APART);
         let began = sim.now();

@@ -180,7 +180,8 @@ fn a_wrong_file_is_refused_with_its_place_and_what_was_expected() {
             "missing comma between array elements, expected",
         ),
         ("inner = \"home\"", "inner = \"mobile\"", "\"mobile\"", "expected `home`"),
-        ("home = 0.5, carrier = 20.0", "home = -0.5, carrier = 20.0", "-0.5", "expected a number from 0 on"),
+        ("home = 0.5, carrier = 20.0", "home = -0.5, carrier = 20.0", "-0.5", "from 0 to 10000"),
+        ("home = 0.5, carrier = 20.0", "home = 1e300, carrier = 20.0", "1e300", "from 0 to 10000"),
         ("[class.public]", "[class.private]", "private", "expected one of"),
     ] {
         let text = STANDARD.replacen(right, wrong, 1);

@@ -358,3 +358,37 @@ fn addresses_of_gates_come_round_and_are_never_those_of_neighbours() {
         }
     }
 }
+
+#[test]
+fn whoever_leaves_a_partitioned_lan_leaves_the_partition() {
+    let mut world = World::new(1);
+    let mut internet = Internet::new(&mut world);
+    let wire = SiteConfig::of(Kind::FullCone, WIRE());
+    let (mut old, mut new) = (internet.site(&mut world, &wire), internet.site(&mut world, &wire));
+    let (mover, stays) = (old.host(&mut world), new.host(&mut world));
+    let interface = world.interfaces(mover)[1];
+    world.partition(old.lan, &[&[interface]]);
+    new.welcome(&mut world, interface);
+    let (here, there) = (bind(&mut world, mover, 5000, false), bind(&mut world, stays, 7, false));
+    let to = SocketAddr::new(address(&world, stays, false), 7);
+    assert!(carries(&mut world, here, there, to).is_some());
+}
+
+#[test]
+fn the_rules_of_a_gate_change_while_the_world_runs() {
+    let mut world = World::new(1);
+    let mut internet = Internet::new(&mut world);
+    let public = internet.host(&mut world, WIRE());
+    let mut site = internet.site(&mut world, &SiteConfig::of(Kind::PortRestricted, WIRE()));
+    let inside = site.host(&mut world);
+    let (here, there) = (bind(&mut world, inside, 5000, false), bind(&mut world, public, 7, false));
+    let stranger = bind(&mut world, public, 8, false);
+    let to = SocketAddr::new(address(&world, public, false), 7);
+    let seen = carries(&mut world, here, there, to).unwrap();
+    assert_eq!(carries(&mut world, stranger, here, seen), None, "from another port");
+    let router = site.routers[0];
+    assert!(world.firewall_mut(router, false).is_none());
+    let nat = world.nat_mut(router).unwrap();
+    nat.set_config(nat.config().both(|rules| rules.filtering = Filtering::EndpointIndependent));
+    assert!(carries(&mut world, stranger, here, seen).is_some(), "the mapping stands");
+}

@@ -318,6 +318,15 @@ fn a_scenario_passes_or_fails_and_the_exit_code_says_which() {
 }
 
 #[test]
+fn no_file_is_written_twice() {
+    let place = Place::new();
+    for line in ["--pcap a.x --html a.x", "--pcap a.x --html a.contents.x"] {
+        place.run(&format!("replay 1 --json {line}")).badly(2, "usage", "asked for twice");
+    }
+    assert!(!place.path("a.x").exists(), "nothing was begun");
+}
+
+#[test]
 fn a_scenario_that_is_no_file_is_refused() {
     let place = Place::new();
     place.run("run nowhere.toml --json").badly(2, "no_such_file", "nowhere.toml");

@@ -2,6 +2,7 @@
 
 use crust_async::{CloseReason, Connection, Node};
 use crust_proto::{Duration, Priority};
+use crust_sim::checks::Checks;
 use crust_sim::nat::kinds::Gate;
 use crust_sim::{HostId, Internet, Kind, LinkConfig, Sim, Site, SiteConfig, seeds};
 
@@ -11,6 +12,7 @@ const SEEDS: u64 = 200;
 /// A client behind gates, a public server, and the wires' weather.
 struct Scene {
     sim: Sim,
+    checks: Checks,
     site: Site,
     client: HostId,
     server: HostId,
@@ -45,7 +47,8 @@ fn scene(seed: u64) -> Scene {
     let mut site = internet.site(&mut world, &config);
     let client = site.host(&mut world);
     drop(world);
-    Scene { sim, site, client, server, gates }
+    let checks = Checks::on(&sim);
+    Scene { sim, checks, site, client, server, gates }
 }
 
 impl Scene {
@@ -54,6 +57,8 @@ impl Scene {
         let patient = |config: &mut crust_proto::Config| config.handshake.timeout = Duration::from_secs(120);
         let client = self.sim.builder(self.client).config(patient).bind().await.expect("a node");
         let server = self.sim.builder(self.server).config(patient).bind().await.expect("a node");
+        self.checks.node(self.client, &client);
+        self.checks.node(self.server, &server);
         let to = client.connect(server.contact()).await;
         let to = to.unwrap_or_else(|error| panic!("behind {:?}: {error}", self.gates));
         let from = server.accept().await.expect("a connection");

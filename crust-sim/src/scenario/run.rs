@@ -17,6 +17,8 @@ use super::build::Built;
 use super::plan::{Action, Attempt, End, Expect, Load, Pair, Plan, Step, When};
 use super::traffic::{self, Ledger, Transfer};
 use super::units::{Time, WHOLE};
+use crate::caught::caught;
+use crate::checks::Checks;
 use crate::record::Recorder;
 use crate::{HostId, Sim};
 
@@ -36,6 +38,7 @@ pub(super) fn run(plan: &Plan, seed: u64, recorder: Option<&Recorder>) -> Scenar
     let run = Run {
         plan,
         sim: &sim,
+        checks: Checks::on(&sim),
         built: RefCell::new(built),
         players: plan.nodes.iter().map(|_| RefCell::default()).collect(),
         ledger: Ledger::new(plan, recorder),
@@ -44,7 +47,9 @@ pub(super) fn run(plan: &Plan, seed: u64, recorder: Option<&Recorder>) -> Scenar
         log: RefCell::default(),
         failures: RefCell::default(),
     };
-    sim.run(run.play());
+    if let Err(panic) = caught(|| sim.run(run.play())) {
+        run.failures.borrow_mut().push(panic);
+    }
     run.report(seed)
 }
 
@@ -52,6 +57,7 @@ pub(super) fn run(plan: &Plan, seed: u64, recorder: Option<&Recorder>) -> Scenar
 pub(super) struct Run<'p> {
     pub(super) plan: &'p Plan,
     pub(super) sim: &'p Sim,
+    checks: Checks,
     pub(super) built: RefCell<Built>,
     /// The plan's nodes.
     pub(super) players: Vec<RefCell<Player>>,
@@ -215,6 +221,7 @@ impl Run<'_> {
         let started = started.map_err(|error| format!("{} cannot start: {error}", plan.name))?;
         self.ledger.entries().nodes.insert(started.peer_id(), node);
         self.ledger.accept(node, started.clone());
+        self.checks.node(host, &started);
         let mut player = self.players[node].borrow_mut();
         player.key = key;
         player.contact = Some(started.contact());

@@ -25,10 +25,6 @@ mod ledger;
 mod setting;
 mod wait;
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
-
 use crust_async::proto::SecretKey;
 use crust_proto::{Duration, Instant};
 
@@ -36,6 +32,7 @@ use self::app::Apps;
 use self::faults::{Effect, strike, undo};
 use self::ledger::{Meeting, Phase};
 use self::setting::Setting;
+use crate::caught::caught;
 use crate::checks::Checks;
 use crate::record::Recorder;
 use crate::{Power, Rng, Sim};
@@ -365,35 +362,6 @@ impl<'a> Swarm<'a> {
     fn note(&self, text: String) {
         self.apps.note(None, || text);
     }
-}
-
-thread_local! {
-    /// What the panic was that unwinds this thread, where somebody wants to know.
-    static PANIC: RefCell<Option<Option<String>>> = const { RefCell::new(None) };
-}
-
-/// Runs something that may panic: its result, or the panic's words and place, which nobody prints.
-fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let before = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            let wanted = PANIC.with_borrow_mut(|panic| match panic {
-                Some(first) => {
-                    first.get_or_insert_with(|| info.to_string().replace('\n', " "));
-                    true
-                }
-                None => false,
-            });
-            if !wanted {
-                before(info);
-            }
-        }));
-    });
-    let outer = PANIC.replace(Some(None));
-    let result = catch_unwind(AssertUnwindSafe(run));
-    let panic = PANIC.replace(outer).flatten();
-    result.map_err(|_| panic.unwrap_or_else(|| "a panic without a word".into()))
 }
 
 #[cfg(test)]

@@ -4,13 +4,6 @@ use crate::LinkConfig;
 use crate::record::RecordLimits;
 
 #[test]
-fn a_panic_is_told_with_its_words_and_its_place() {
-    let told = caught(|| -> u32 { panic!("this must not be") }).unwrap_err();
-    assert!(told.contains("this must not be") && told.contains("swarm_tests.rs"), "{told}");
-    assert_eq!(caught(|| 7), Ok(7));
-}
-
-#[test]
 fn recording_changes_no_hash() {
     let recorder = Recorder::new(RecordLimits { packets: 1_000, every: Duration::from_secs(1) });
     let (plain, recorded) = (run(3, None), run(3, Some(&recorder)));

@@ -1,5 +1,6 @@
 //! What a run leaves for people to look at: captures and pages.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,7 +12,7 @@ use crust_sim::pcap::{self, Capture};
 use crust_sim::record::{RecordLimits, Recorder, Recording};
 
 use crate::args::Record;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::Output;
 
 /// How much is kept of one run that is looked at by itself: some hundred megabytes at most.
@@ -33,6 +34,12 @@ impl Files {
             Ok(file) => Ok((path, file)),
             Err(error) => Err(Failure::writing(&path, &error)),
         };
+        let all = args.pcap.iter().flat_map(|path| [path.clone(), contents(path)]).chain(args.html.clone());
+        let mut known = BTreeSet::new();
+        if let Some(twice) = all.into_iter().find(|path| !known.insert(path.clone())) {
+            let message = format!("{} is asked for twice; give each file a name of its own", twice.display());
+            return Err(Failure::new(Kind::Usage, message));
+        }
         let pcap = match &args.pcap {
             Some(path) => Some([create(path.clone())?, create(contents(path))?]),
             None => None,
