@@ -389,3 +389,45 @@ fn an_engine_that_wants_a_timer_of_the_past_for_ever_is_found_out() {
     assert_eq!(patience.turn(now), MOST_TURNS, "here it panics");
     assert_eq!(patience.turn(now + Duration::from_nanos(1)), 1, "another instant is another matter");
 }
+
+#[test]
+fn an_engine_gets_fresh_entropy_every_ten_minutes_and_never_the_same_twice() {
+    let mut home = home(1, Kind::Open, wire());
+    let session = home.connect();
+    for _ in 0..31 {
+        home.say(session, b"still here");
+        home.bare.run_for(Duration::from_secs(60));
+    }
+    let drawn = home.bare.nodes[home.client.index()].as_ref().unwrap().drawn;
+    assert_eq!(drawn, 3);
+    let all: std::collections::BTreeSet<[u8; 32]> = [home.client, home.server]
+        .iter()
+        .flat_map(|node| (0..=drawn).map(|nth| super::node::entropy(home.bare.world(), *node, nth)))
+        .collect();
+    assert_eq!(all.len(), 8);
+}
+
+#[test]
+fn an_engine_hears_of_each_mark_as_it_arrived() {
+    use crust_proto::{Input, recovery};
+
+    use crate::packet::UdpHeader;
+    use crate::{Ecn, Packet};
+
+    let mut home = home(1, Kind::Open, wire());
+    let socket = home.bare.act(home.client, |engine, _| engine.bind("0.0.0.0:0".parse().unwrap()));
+    let (source, destination) = ("10.0.0.1:5".parse().unwrap(), "10.0.0.2:7".parse().unwrap());
+    for (sent, heard) in [
+        (Ecn::NotEct, None),
+        (Ecn::Ect0, Some(recovery::Ecn::Ect0)),
+        (Ecn::Ect1, Some(recovery::Ecn::Ect1)),
+        (Ecn::Ce, Some(recovery::Ecn::Ce)),
+    ] {
+        let header = UdpHeader { source, destination, ttl: 64, ecn: sent, dont_fragment: true };
+        let mut packet = Packet::udp(Vec::new(), &header, b"x").unwrap();
+        match super::node::arrived(socket, &mut packet) {
+            Some(Input::Datagrams { ecn, .. }) => assert_eq!(ecn, heard),
+            _ => panic!("it is a datagram"),
+        }
+    }
+}

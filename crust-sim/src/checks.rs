@@ -336,7 +336,15 @@ impl Watched {
             return Ok(());
         }
         let now = world.host_now(host);
-        let Some(load) = self.monitor.load(now) else { return Ok(()) };
+        match self.monitor.load(now) {
+            Some(load) => self.holds(&load, world),
+            None => Ok(()),
+        }
+    }
+
+    /// What must hold of all that such a node holds.
+    fn holds(&self, load: &NodeLoad, world: &World) -> Result<(), Violation> {
+        let (host, now) = (self.host, world.host_now(self.host));
         if let Some(session) = load.engine.stalled {
             return Err(Violation::Stalled { host, session });
         }
@@ -345,7 +353,7 @@ impl Watched {
         {
             return Err(Violation::NotWoken { host, due });
         }
-        self.bounds(&load).into_iter().try_for_each(|(what, holds, bound)| at_most(host, what, holds, bound))
+        self.bounds(load).into_iter().try_for_each(|(what, holds, bound)| at_most(host, what, holds, bound))
     }
 
     /// What the node holds, and how much of it its configuration allows.

@@ -202,3 +202,76 @@ fn a_timer_that_nobody_set_is_found_out() {
         sim.sleep(Duration::from_secs(1)).await;
     });
 }
+
+#[test]
+#[should_panic(expected = "has something to do")]
+fn a_timer_that_is_set_too_late_is_found_out() {
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair(LinkConfig::default());
+    let checks = Checks::on(&sim);
+    sim.run(async {
+        let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
+        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        for token in 0..1_000 {
+            sim.world().cancel_timer(a, token);
+        }
+        let late = sim.world().host_now(a) + Duration::from_secs(1_000_000);
+        sim.world().set_timer(a, late, 7);
+        sim.sleep(Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "bytes not acknowledged")]
+fn a_node_that_keeps_more_than_it_may_until_it_is_acknowledged_is_found_out() {
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair(LinkConfig::with_latency(Duration::from_millis(50)));
+    let checks = Checks::on(&sim);
+    sim.run(async {
+        let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
+        // From now on it claims to keep next to nothing.
+        for watched in &mut checks.watch().nodes {
+            watched.transport.send_buffer = 0;
+            watched.transport.limits.max_message = 0;
+        }
+        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+    });
+}
+
+/// Some session's name.
+fn some_session() -> SessionId {
+    let mut world = World::new(1);
+    let mut internet = crate::Internet::new(&mut world);
+    let hosts = [0; 2].map(|_| internet.host(&mut world, LinkConfig::default()));
+    let mut bare = crate::bare::Bare::new(world);
+    let [a, b] = hosts.map(|host| {
+        let config = bare.config();
+        bare.add(host, config)
+    });
+    bare.run_for(Duration::from_secs(1));
+    let contact = bare.engine(b).unwrap().contact();
+    bare.act(a, |engine, now| engine.connect_contact(&contact, now)).unwrap();
+    bare.run_for(Duration::from_secs(1));
+    bare.engine(a).unwrap().sessions().next().unwrap()
+}
+
+#[test]
+fn a_session_that_nothing_will_wake_is_found_out() {
+    let session = some_session();
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair(LinkConfig::default());
+    let checks = Checks::on(&sim);
+    sim.run(async {
+        let _nodes = connected(&sim, &checks, [a, b]).await;
+        sim.sleep(Duration::from_secs(1)).await;
+        let (watch, world) = (checks.watch(), sim.world());
+        let watched = &watch.nodes[0];
+        let mut load = watched.monitor.load(world.host_now(a)).unwrap();
+        assert_eq!(watched.holds(&load, &world), Ok(()));
+        // No engine says so of itself unless it has a defect.
+        load.engine.stalled = Some(session);
+        assert_eq!(watched.holds(&load, &world), Err(Violation::Stalled { host: a, session }));
+    });
+}

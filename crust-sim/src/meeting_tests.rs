@@ -136,3 +136,39 @@ fn neighbours_open_mappings_on_the_outermost_gate_while_the_run_lasts() {
         assert!((1776..=2224).contains(&count), "{count}");
     }
 }
+
+/// What was recorded of a meeting, and the meeting.
+fn watched(seed: u64, kinds: [Kind; 2]) -> (Meeting, crate::record::Recording) {
+    let recorder = Recorder::new(crate::record::RecordLimits::default());
+    let meeting = of_kinds(seed, kinds, Some(&recorder));
+    (meeting, recorder.recording())
+}
+
+/// When a host first sends something.
+fn dials(recording: &crate::record::Recording, name: &str) -> Instant {
+    let sent = |seen: &&crate::record::Captured| {
+        seen.sight == crate::world::Sight::Sent && recording.host_name(seen.host) == name
+    };
+    recording.packets.iter().find(sent).expect("it dials").now
+}
+
+#[test]
+fn the_second_dials_somewhat_later_than_the_first() {
+    let apart = |seed| {
+        let (_, recording) = watched(seed, [Kind::UdpBlocked; 2]);
+        dials(&recording, "b").saturating_since(dials(&recording, "a"))
+    };
+    let apart: BTreeSet<Duration> = (0..10).map(apart).collect();
+    assert!(apart.len() > 5 && apart.iter().all(|apart| *apart <= APART), "{apart:?}");
+}
+
+#[test]
+fn the_time_is_from_the_first_dial_until_both_have_the_connection() {
+    seeds(5, |seed| {
+        let (meeting, recording) = watched(seed, [Kind::Open, Kind::CarrierGrade]);
+        let have = recording.notes.iter().filter(|note| note.text == "has the connection");
+        let have: Vec<Instant> = have.map(|note| note.now).collect();
+        let both = have.iter().max().expect("they meet").saturating_since(dials(&recording, "a"));
+        assert_eq!((have.len(), meeting.time), (2, Some(both)));
+    });
+}

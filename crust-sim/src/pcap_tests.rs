@@ -329,3 +329,29 @@ fn what_is_not_crusts_stands_as_it_was_in_both_files() {
     assert_eq!(protocols, [Some(Protocol::Udp), None], "and the ICMP error");
     assert_eq!(files[0].interfaces, [format!("host {}", alice.index()), format!("host {}", bob.index())]);
 }
+
+#[test]
+fn what_a_link_damaged_is_told_where_it_was_sent() {
+    let sim = crate::Sim::new(3);
+    let (alice, bob) = sim.pair(crate::LinkConfig { corrupt: 200_000, ..crate::LinkConfig::default() });
+    let recorder = Recorder::new(RecordLimits::default());
+    recorder.watch(&sim);
+    let mut world = sim.world();
+    let socket = world.udp_bind(alice, "0.0.0.0:0".parse().unwrap(), crate::UdpOptions::default()).unwrap();
+    world.udp_bind(bob, "0.0.0.0:7".parse().unwrap(), crate::UdpOptions::default()).unwrap();
+    for number in 0..100_u32 {
+        let data = number.to_be_bytes().repeat(100);
+        world.udp_send(socket, "10.0.0.2:7".parse().unwrap(), crate::SendOptions::default(), &data).unwrap();
+        world.run_for(crust_proto::Duration::from_millis(10));
+    }
+    drop(world);
+    let mut recording = recorder.recording();
+    // Of damaged ones that arrive it is told in the end that they were dropped; not so where the recording ends before.
+    recording.packets.retain(|seen| seen.sight != Sight::Dropped);
+    let damaged = crate::record::journey::journeys(&recording).iter().filter(|way| way.damaged).count();
+    let file = read(&written(&recording, Capture::Packets));
+    let comments = file.packets.iter().flat_map(|packet| &packet.comments);
+    let told = comments.filter(|comment| comment.contains("damaged by a link")).count();
+    assert!(damaged > 5);
+    assert_eq!(told, damaged);
+}

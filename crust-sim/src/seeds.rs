@@ -8,7 +8,7 @@ const FROM: &str = "CRUST_SIM_FROM";
 const TIMES: &str = "CRUST_SIM_TIMES";
 
 /// Runs a test with `n` seeds: from 0, or from `CRUST_SIM_FROM`; `CRUST_SIM_TIMES` times as many; or with the one in
-/// `CRUST_SIM_SEED`. When the test panics, what replays it is printed.
+/// `CRUST_SIM_SEED`. When the test panics, what replays it is printed: `CRUST_SIM_SEED=3 cargo test -- --exact NAME`.
 ///
 /// # Panics
 ///
@@ -62,40 +62,15 @@ struct Tell(u64);
 impl Drop for Tell {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let name = std::thread::current().name().unwrap_or_default().to_owned();
-            eprintln!("failed with seed {0}; to replay it alone: {ONE}={0} cargo test {name}", self.0);
+            let thread = std::thread::current();
+            // Where tests run one after the other, they all run in the main thread.
+            let test = thread.name().filter(|name| *name != "main");
+            let alone = test.map_or(String::new(), |name| format!(" -- --exact {name}"));
+            eprintln!("failed with seed {0}; to replay it alone: {ONE}={0} cargo test{alone}", self.0);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use proptest::test_runner::TestRunner;
-
-    use super::*;
-
-    #[test]
-    fn a_property_is_tried_with_the_same_cases_in_every_run() {
-        let tried = |n| {
-            let values = RefCell::new(Vec::new());
-            let note = |value| {
-                values.borrow_mut().push(value);
-                Ok(())
-            };
-            TestRunner::new(cases(n)).run(&proptest::num::u64::ANY, note).unwrap();
-            values.into_inner()
-        };
-        let values = tried(100);
-        assert!(values.len() >= 100 && values[0] != values[1]);
-        assert_eq!(tried(100), values);
-    }
-
-    #[test]
-    fn seeds_begin_at_zero_at_a_number_or_where_a_text_says() {
-        assert_eq!((first(None), first(Some("")), first(Some("12"))), (0, 0, 12));
-        let commits = [first(Some("b6384f1")), first(Some("fe361d7"))];
-        assert!(commits[0] != commits[1] && !commits.contains(&0));
-    }
-}
+#[path = "seeds_tests.rs"]
+mod tests;

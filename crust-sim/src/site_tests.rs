@@ -105,7 +105,14 @@ fn a_public_host_with_a_new_address_sends_from_there() {
     let to = SocketAddr::new(address(&world, b, false), 2);
     assert_eq!(carries(&mut world, here, there, to), Some(SocketAddr::new(new, 1)));
     assert_eq!(carries(&mut world, there, here, SocketAddr::new(new, 1)), Some(to));
+    // What is still sent to the old one does not even come as far as its wire.
+    let came = Arc::new(AtomicU32::new(0));
+    let seen = came.clone();
+    world.set_tap(Some(Box::new(move |tapped| {
+        seen.fetch_add(u32::from(tapped.host == a), Ordering::Relaxed);
+    })));
     assert_eq!(carries(&mut world, there, here, SocketAddr::new(before, 1)), None);
+    assert_eq!(came.load(Ordering::Relaxed), 0);
 }
 
 /// From a LAN with IPv6 to one without, back, and a new lease where it is.

@@ -42,7 +42,7 @@ pub(super) struct Node {
     wall_told: Instant,
     entropy_at: Instant,
     /// How often randomness was drawn.
-    drawn: u64,
+    pub(super) drawn: u64,
     patience: Patience,
 }
 
@@ -291,7 +291,7 @@ impl Driven<'_> {
 }
 
 /// A packet that a socket received, as engines are told of it.
-fn arrived(socket: SocketId, packet: &mut Packet) -> Option<Input<'_>> {
+pub(super) fn arrived(socket: SocketId, packet: &mut Packet) -> Option<Input<'_>> {
     let ecn = match packet.ecn() {
         Ecn::NotEct => None,
         Ecn::Ect0 => Some(recovery::Ecn::Ect0),
@@ -329,6 +329,6 @@ fn interfaces(world: &World, host: HostId) -> Vec<InterfaceAddr> {
     world.addresses(host).map(|address| InterfaceAddr { ip: address.ip, prefix: address.len }).collect()
 }
 
-fn entropy(world: &World, node: NodeId, drawn: u64) -> [u8; 32] {
+pub(super) fn entropy(world: &World, node: NodeId, drawn: u64) -> [u8; 32] {
     world.rng("bare entropy", u64::from(node.0)).fork("draw", drawn).array()
 }

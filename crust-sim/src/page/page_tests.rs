@@ -153,3 +153,19 @@ fn times_and_numbers_are_told_as_one_reads_them() {
     );
     assert_eq!((shortened("abcdef", 4), shortened("äöü", 3)), ("abc…".to_owned(), "äöü".to_owned()));
 }
+
+#[test]
+fn a_run_says_how_many_packets_were_lost_and_how_many_dropped() {
+    let mut recording = recorded(1, 60_000);
+    let ends =
+        |recording: &Recording, sight| recording.packets.iter().filter(|seen| seen.sight == sight).count();
+    // Of those that a link lost let a router have dropped two.
+    let lost = recording.packets.iter_mut().filter(|seen| seen.sight == Sight::Lost);
+    lost.take(2).for_each(|seen| seen.sight = Sight::Dropped);
+    let counts = [Sight::Lost, Sight::Dropped].map(|sight| ends(&recording, sight));
+    assert!(counts[0] != counts[1] && counts[1] >= 2, "{counts:?}");
+    let html = written(&Page { runs: vec![("r".into(), recording)], ..Page::default() });
+    for (count, name) in counts.iter().zip(["lost", "dropped"]) {
+        assert!(html.contains(&format!("<b>{count}</b> {name}</li>")), "{count} {name}");
+    }
+}

@@ -90,3 +90,23 @@ fn one_figure_or_none_is_no_reason_to_fail() {
         assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
     }
 }
+
+#[test]
+fn the_throughput_is_what_was_received_and_dashed_what_was_sent() {
+    let mut recording = Recording { connections: vec!["one".into()], ..Recording::default() };
+    for at in 0..100 {
+        recording.samples.push(Sample { bytes_received: at * 1_000, ..sample(at * 10, at * 3_000) });
+    }
+    let mut out = Vec::new();
+    write(&recording, &mut out).unwrap();
+    let html = String::from_utf8(out).unwrap();
+    // How high a curve lies, from above.
+    let height = |class: &str, name: &str| -> f64 {
+        let line = format!("<polyline class=\"{class}\" data-name=\"one, {name}\" points=\"");
+        let points = html.split(&line).nth(1).unwrap().split('"').next().unwrap();
+        points.split(' ').next().unwrap().split(',').nth(1).unwrap().parse().unwrap()
+    };
+    let above_the_axis = |class, name| HEIGHT - BOTTOM - height(class, name);
+    let (received, sent) = (above_the_axis("c0", "received"), above_the_axis("c0 dashed", "sent"));
+    assert!(received > 0.0 && (sent - 3.0 * received).abs() < 1.0, "{received} {sent}");
+}

@@ -221,3 +221,42 @@ fn a_node_knows_a_new_address_at_once_and_nobody_wakes_up_to_look_for_one() {
         assert!(node.contact().addresses().iter().any(|address| address.ip() == new));
     });
 }
+
+#[test]
+fn a_socket_sets_the_ttl_and_the_mark_that_it_is_asked_for_and_tells_each_mark() {
+    use crate::UdpOptions;
+
+    let pair = pair(1, LinkConfig::default());
+    let [a, b] = pair.hosts;
+    let id = pair.sim.world().udp_bind(b, "0.0.0.0:7".parse().unwrap(), UdpOptions::default()).unwrap();
+    let mut from = pair.sim.machine(a).bind_udp("0.0.0.0:5".parse().unwrap()).unwrap();
+    let ttls = Arc::new(Mutex::new(Vec::new()));
+    let seen = ttls.clone();
+    pair.sim.world().set_tap(Some(Box::new(move |tapped| {
+        if tapped.sight == crate::world::Sight::Arrived {
+            seen.lock().unwrap().push(tapped.packet.ttl());
+        }
+    })));
+    // Only an engine names sockets; any name will do.
+    let mut other = crate::World::new(1);
+    let host = other.add_host();
+    let mut bare = crate::bare::Bare::new(other);
+    let config = bare.config();
+    let node = bare.add(host, config);
+    let socket = bare.act(node, |engine, _| engine.bind("0.0.0.0:0".parse().unwrap()));
+    let mut cx = Context::from_waker(Waker::noop());
+    let to: SocketAddr = "10.0.0.2:7".parse().unwrap();
+    let marks = [None, Some(recovery::Ecn::Ect0), Some(recovery::Ecn::Ect1), Some(recovery::Ecn::Ce)];
+    let mut hearer = SimUdpSocket { sim: pair.sim.0.clone(), id, local: to };
+    for (ttl, ecn) in [None, Some(9), Some(3), Some(1)].into_iter().zip(marks) {
+        let transmit =
+            Transmit { socket, to, from: None, ecn, ttl, dont_fragment: true, len: 1, segment: None };
+        assert!(from.poll_send(&mut cx, &transmit, b"x").is_ready());
+        pair.sim.run_for(Duration::from_millis(10));
+        let (mut buffer, mut metas) = ([0; 10], [RecvMeta::default()]);
+        let heard = hearer.poll_recv(&mut cx, &mut [IoSliceMut::new(&mut buffer)], &mut metas);
+        assert!(matches!(heard, Poll::Ready(Ok(1))));
+        assert_eq!(metas[0].ecn, ecn);
+    }
+    assert_eq!(*ttls.lock().unwrap(), [64, 9, 3, 1]);
+}

@@ -177,3 +177,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_answer_names_where_it_comes_from_and_the_other_address() {
+    let (_, _, stun) = world(1, None, 0);
+    let at = |ip: usize, port: usize| SocketAddr::new(stun.addresses[ip], stun.ports[port]);
+    for (ip, port) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        for (change_ip, change_port) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let change = CHANGE_IP * change_ip as u32 + CHANGE_PORT * change_port as u32;
+            let request = Message::new(REQUEST, [7; 12]).with(CHANGE_REQUEST, change.to_be_bytes().to_vec());
+            let (answer, by_ip, by_port) = stun.answer(&request, "192.0.2.1:5".parse().unwrap(), ip, port);
+            assert_eq!((by_ip, by_port), (ip ^ change_ip, port ^ change_port));
+            let told = |kind| get_address(answer.get(kind).unwrap(), None);
+            assert_eq!(told(RESPONSE_ORIGIN), Some(at(by_ip, by_port)));
+            assert_eq!(told(OTHER_ADDRESS), Some(at(ip ^ 1, port ^ 1)));
+        }
+    }
+}

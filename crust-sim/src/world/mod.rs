@@ -263,7 +263,7 @@ impl World {
             free_actions: Vec::new(),
             events: VecDeque::new(),
             buffers: Vec::new(),
-            trace: Trace::new(seed),
+            trace: Trace::new(),
         }
     }
 

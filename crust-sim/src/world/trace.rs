@@ -60,9 +60,9 @@ impl fmt::Debug for Trace {
 }
 
 impl Trace {
-    pub(super) fn new(seed: u64) -> Self {
-        let mut gathered = Vec::with_capacity(2 * GATHERED);
-        gathered.extend_from_slice(&seed.to_le_bytes());
+    /// The seed is not hashed: two seeds have two hashes only because what happens differs.
+    pub(super) fn new() -> Self {
+        let gathered = Vec::with_capacity(2 * GATHERED);
         Self { hasher: blake3::Hasher::new(), gathered, events: 0, tap: None }
     }
 

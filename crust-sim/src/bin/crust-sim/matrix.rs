@@ -290,3 +290,21 @@ fn score(outcome: &Outcome) -> Option<f32> {
     let met = outcome.connected() as f32;
     (met > 0.0 || !outcome.possible.is_empty()).then_some(met)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_told_by_the_medians_of_its_seeds() {
+        let mut outcome = Outcome::new([Kind::Open; 2]);
+        for (datagrams, millis) in [(90, Some(10)), (2, Some(70)), (5, None), (7, Some(20)), (3, None)] {
+            let time = millis.map(Duration::from_millis);
+            let way = time.map(|_| Way::Udp);
+            outcome.add(Meeting { datagrams, time, way, ..Meeting::default() });
+        }
+        let line = outcome.line();
+        assert_eq!((line.datagrams, line.time_ms, line.connected), (Some(5), Some(20.0), 0.6));
+        assert_eq!(outcome.label(), "~20/5");
+    }
+}

@@ -32,6 +32,21 @@ pub(crate) fn run(args: &ReplayArgs, out: &Output) -> Result<Verdict, Failure> {
     // The recorded one is the second: that recording changes nothing is held to as well.
     let recorder = files.recorder();
     let again = swarm::run(args.seed, recorder.as_ref());
+    let verdict = tell(&first, &again, out);
+    if let Some(recorder) = recorder {
+        let page = Page {
+            title: format!("Seed {}", first.seed),
+            subtitle: format!("crust-sim replay {}", first.seed),
+            facts: told(&first, &facts(&first)),
+            ..Page::default()
+        };
+        files.write(page, &format!("seed {}", first.seed), &recorder, out)?;
+    }
+    Ok(verdict)
+}
+
+/// Tells of a seed's run, and holds the second one to it.
+fn tell(first: &SwarmReport, again: &SwarmReport, out: &Output) -> Verdict {
     let deterministic = first.hash == again.hash;
     out.object(&Line {
         seed: first.seed,
@@ -42,7 +57,7 @@ pub(crate) fn run(args: &ReplayArgs, out: &Output) -> Result<Verdict, Failure> {
         failure: first.failure.as_deref(),
         deterministic,
     });
-    let facts = facts(&first);
+    let facts = facts(first);
     for line in &first.setting {
         out.line(line);
     }
@@ -59,17 +74,8 @@ pub(crate) fn run(args: &ReplayArgs, out: &Output) -> Result<Verdict, Failure> {
             first.seed
         ));
     }
-    if let Some(recorder) = recorder {
-        let page = Page {
-            title: format!("Seed {}", first.seed),
-            subtitle: format!("crust-sim replay {}", first.seed),
-            facts: told(&first, &facts),
-            ..Page::default()
-        };
-        files.write(page, &format!("seed {}", first.seed), &recorder, out)?;
-    }
     let held = first.failure.is_none() && deterministic;
-    Ok(if held { Verdict::Held } else { Verdict::Broken })
+    if held { Verdict::Held } else { Verdict::Broken }
 }
 
 fn facts(report: &SwarmReport) -> [(&'static str, String); 4] {
@@ -87,4 +93,20 @@ fn told(report: &SwarmReport, facts: &[(&str, String)]) -> Vec<(String, String)>
     let setting = report.setting.iter().map(|line| ("setting", line.clone()));
     let all = [outcome].into_iter().chain(facts.iter().cloned()).chain(setting);
     all.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_holds_where_its_run_does_and_is_the_same_again() {
+        let out = Output::new(false, true);
+        let held = SwarmReport::default();
+        let other = SwarmReport { hash: [1; 32], ..held.clone() };
+        let failed = SwarmReport { failure: Some("it is odd".to_owned()), ..held.clone() };
+        assert_eq!(tell(&held, &held, &out), Verdict::Held);
+        assert_eq!(tell(&held, &other, &out), Verdict::Broken);
+        assert_eq!(tell(&failed, &failed, &out), Verdict::Broken);
+    }
 }
