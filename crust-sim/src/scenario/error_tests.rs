@@ -241,7 +241,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "do = \"connect\"",
         "do = ¦\"conect\"",
-        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address and 1 more)",
+        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address, move)",
     ),
     ("[[step]]\ndo = \"connect\"\n", "¦[[step]]\n", "a step needs `do`"),
     (
@@ -395,6 +395,15 @@ fn a_wrong_file_is_refused_with_its_place_and_what_was_expected() {
         let error = Scenario::parse(&marked.replace('¦', "")).expect_err(wrong);
         assert_eq!(error, ScenarioError { line, column, message: (*message).to_owned() }, "{wrong}");
     }
+}
+
+#[test]
+fn who_asks_for_a_step_that_there_is_not_is_shown_every_one_that_there_is() {
+    let error = Scenario::parse("name = \"x\"\n[[step]]\ndo = \"juggle\"\n").unwrap_err();
+    let (_, shown) = error.message.split_once("(expected one of ").unwrap();
+    let shown: Vec<&str> = shown.trim_end_matches(')').split(", ").collect();
+    let all: Vec<&str> = read_steps::VERBS.iter().map(|(verb, _)| *verb).collect();
+    assert_eq!(shown, all);
 }
 
 /// The error of a file that is too much of something.
