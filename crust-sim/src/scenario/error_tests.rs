@@ -172,12 +172,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "filtering = \"address-dependent\"",
         "¦filters = \"none\"",
-        "a gate has no key `filters` (expected one of kind, mapping, filtering, hairpin, refresh, unsolicited, allocation, ports, parity, pooling, lifetimes, limits, tcp-loose, udp-blocked)",
+        "a gate has no key `filters` (expected one of kind, mapping, filtering, hairpin, refresh, unsolicited, allocation, ports, parity, pooling, lifetimes, limits, hold-syn, tcp-loose, udp-blocked)",
     ),
     (
         "kind = \"full-cone\", filtering",
         "kind = \"firewall\", ¦mapping",
-        "a firewall has no key `mapping` (expected one of kind, filtering, refresh, unsolicited, lifetimes, limits, tcp-loose, udp-blocked)",
+        "a firewall has no key `mapping` (expected one of kind, filtering, refresh, unsolicited, lifetimes, limits, hold-syn, tcp-loose, udp-blocked)",
     ),
     (
         "filtering = \"address-dependent\"",

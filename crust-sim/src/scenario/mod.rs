@@ -140,6 +140,7 @@
 //! | `pooling` | `"paired"`, `"arbitrary"` |
 //! | `lifetimes` | `{ udp-unreplied, udp-replied, tcp-opening, tcp-established, tcp-closing }` |
 //! | `limits` | `{ entries, per-host, full }`, the last `"refuse"` or `"evict"` |
+//! | `hold-syn` | how long a SYN that nobody asked for waits for its `unsolicited` answer, up to 1 h (`"0s"`: not at all) |
 //!
 //! A firewall (the first two kinds, and `ipv6`) has those of these keys that make sense without translation.
 //!

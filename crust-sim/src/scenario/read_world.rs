@@ -30,6 +30,8 @@ const LARGEST_QUEUE: u64 = 1 << 30;
 const SMALLEST_MTU: u16 = 68;
 /// The longest life of an entry in a table.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 86_400);
+/// How long a SYN is kept back at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// The most entries in a table.
 const MOST_ENTRIES: u32 = 1 << 20;
 
@@ -66,8 +68,17 @@ pub(super) const NODE_KEYS: &[&str] = &[
     "datagram-size",
     "accept-incoming",
 ];
-pub(super) const FIREWALL_KEYS: &[&str] =
-    &["kind", "filtering", "refresh", "unsolicited", "lifetimes", "limits", "tcp-loose", "udp-blocked"];
+pub(super) const FIREWALL_KEYS: &[&str] = &[
+    "kind",
+    "filtering",
+    "refresh",
+    "unsolicited",
+    "lifetimes",
+    "limits",
+    "hold-syn",
+    "tcp-loose",
+    "udp-blocked",
+];
 pub(super) const NAT_KEYS: &[&str] = &[
     "kind",
     "mapping",
@@ -81,6 +92,7 @@ pub(super) const NAT_KEYS: &[&str] = &[
     "pooling",
     "lifetimes",
     "limits",
+    "hold-syn",
     "tcp-loose",
     "udp-blocked",
 ];
@@ -376,6 +388,7 @@ fn nat(table: &Table<'_>, base: NatConfig) -> Read<NatConfig> {
     }
     lifetimes(table, &mut config.lifetimes)?;
     limits(table, &mut config.limits)?;
+    hold_syn(table, &mut config.hold_syn)?;
     flag(table, "tcp-loose", &mut config.tcp_loose)?;
     flag(table, "udp-blocked", &mut config.udp_blocked)?;
     Ok(config)
@@ -389,6 +402,7 @@ fn firewall(table: &Table<'_>, base: FirewallConfig) -> Read<FirewallConfig> {
     per_protocol(table, "unsolicited", ANSWERS, &mut udp.unsolicited, &mut tcp.unsolicited)?;
     lifetimes(table, &mut config.lifetimes)?;
     limits(table, &mut config.limits)?;
+    hold_syn(table, &mut config.hold_syn)?;
     flag(table, "tcp-loose", &mut config.tcp_loose)?;
     flag(table, "udp-blocked", &mut config.udp_blocked)?;
     Ok(config)
@@ -479,6 +493,13 @@ fn limits(table: &Table<'_>, limits: &mut Limits) -> Read<()> {
     }
     if let Some(value) = table.get("full") {
         limits.full = value.choice("policy for a full table", FULLS)?;
+    }
+    Ok(())
+}
+
+fn hold_syn(table: &Table<'_>, time: &mut Duration) -> Read<()> {
+    if let Some(value) = table.get("hold-syn") {
+        *time = value.duration(Duration::ZERO..=LONGEST_HOLD)?;
     }
     Ok(())
 }
