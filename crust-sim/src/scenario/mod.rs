@@ -183,7 +183,7 @@
 //! | `wait` | `for` | time passes |
 //! | `expect` | as `[expect]` | what must hold now |
 //!
-//! What goes wrong. With `for` it lasts so long and is taken back, and the step lasts as long:
+//! What goes wrong. With `for` it lasts so long and is taken back, and the step takes as long; without, it lasts:
 //!
 //! | `do` | keys | what |
 //! |---|---|---|
@@ -198,6 +198,12 @@
 //! | `clock` | `host`, `jump` or `skew-ppm` | its wall clock jumps (`"-30s"`), or its clocks run fast by so many millionths |
 //! | `address` | `host` | another address: a new lease |
 //! | `move` | `host`, `to` | plugged into the LAN of another site, with an address there |
+//!
+//! Several may last at once on the same thing: it is over when the last of them is. Each `for` takes back only what its
+//! own step has done: of several changes to a property of a link the latest that lasts is in force, else the link's own;
+//! of several cuts of a LAN all are. Who says that it is over (`outage-over`, `heal`, `allow-udp`, `restart`, `resume`,
+//! `plug`) ends all of that kind so far. An outage goes on whatever a `link` step says of `up`. A crash ends a sleep, and a
+//! host that moves has a new link and is in no cut.
 //!
 //! # Expectations
 //!
@@ -217,6 +223,7 @@ use crate::record::Recorder;
 
 mod build;
 mod faults;
+mod lasting;
 mod plan;
 mod read;
 mod read_steps;
@@ -352,3 +359,7 @@ mod error_tests;
 #[cfg(test)]
 #[path = "world_tests.rs"]
 mod world_tests;
+
+#[cfg(test)]
+#[path = "overlap_tests.rs"]
+mod overlap_tests;

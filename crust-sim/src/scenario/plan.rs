@@ -245,7 +245,7 @@ pub(super) enum Fault {
 }
 
 /// A link that can be changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     /// Of a site to the internet.
     Site(usize),
