@@ -241,7 +241,22 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "do = \"connect\"",
         "do = ¦\"conect\"",
-        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address, move)",
+        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, gate, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address, move)",
+    ),
+    (
+        PARTITION,
+        "do = \"gate\"\nsite = ¦\"office\"\nmapping = \"address-dependent\"",
+        "this site has no gate that could change",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"home\"\nkind = ¦\"open\"",
+        "a NAT stays a NAT, and a firewall a firewall",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"home\"\ngate = ¦2\nparity = true",
+        "expected the number of a gate from 1 to 1, found 2",
     ),
     ("[[step]]\ndo = \"connect\"\n", "¦[[step]]\n", "a step needs `do`"),
     (

@@ -40,7 +40,12 @@ impl Run<'_> {
                 }
                 self.begin(step);
                 self.say_of_block(*place);
-                self.reblock(*place);
+                self.regate(*place);
+            }
+            Fault::Gate { place, gate, .. } => {
+                self.say(None, format!("gate {} of {} changes", gate + 1, self.plan.place(*place)));
+                self.begin(step);
+                self.regate(*place);
             }
             Fault::Crash { host, down: true } => {
                 // What is off does not sleep.
@@ -118,7 +123,12 @@ impl Run<'_> {
             }
             Fault::BlockUdp { place, .. } => {
                 self.say_of_block(*place);
-                self.reblock(*place);
+                self.regate(*place);
+            }
+            Fault::Gate { place, gate, .. } => {
+                let name = self.plan.place(*place);
+                self.say(None, format!("the change to gate {} of {name} is over", gate + 1));
+                self.regate(*place);
             }
             Fault::Crash { host, .. } if !self.lasts(|fault| is_crash(fault, *host)) => {
                 self.restart(*host).await?;

@@ -125,28 +125,52 @@ impl Run<'_> {
         world.partition(site.lan, &cells);
     }
 
-    /// The outermost gate blocks UDP where that lasts; else it does as the file's site says, unless it has been told to
-    /// let UDP pass.
-    pub(super) fn reblock(&self, place: usize) {
+    /// The gates of a site have the rules of the file, but for what has been changed since and lasts; the outermost
+    /// blocks UDP as long as that lasts, whatever its rules are.
+    pub(super) fn regate(&self, place: usize) {
         let built = self.built.borrow();
         let Some(site) = &built.places[place].site else { return };
         let PlaceKind::Site(config) = &self.plan.places[place].kind else { return };
-        let Some(outermost) = site.routers.last() else { return };
-        let own = config.gates.last().is_some_and(|gate| match gate {
-            Gate::Nat(config) => config.udp_blocked,
-            Gate::Firewall(config) => config.udp_blocked,
-        });
-        let own_v6 = config.ipv6.is_some_and(|config| config.udp_blocked);
-        let told = |told| {
-            self.lasts(
-                |fault| matches!(fault, Fault::BlockUdp { place: of, blocked } if *of == place && *blocked == told),
-            )
-        };
-        let mut world = self.sim.world();
-        for (ipv6, own) in [(false, own), (true, own_v6)] {
-            if let Some(middlebox) = world.middlebox_mut(*outermost, ipv6) {
-                middlebox.block_udp(told(true) || own && !told(false));
+        let mut rules = config.gates.clone();
+        let mut ipv6 = config.ipv6;
+        let mut blocked = false;
+        for fault in self.lasting() {
+            match fault {
+                Fault::Gate { place: of, gate, rules: other } if *of == place => rules[*gate] = **other,
+                Fault::BlockUdp { place: of, blocked: true } if *of == place => blocked = true,
+                Fault::BlockUdp { place: of, blocked: false } if *of == place => {
+                    rules.last_mut().into_iter().for_each(|gate| block(gate, false));
+                    ipv6.iter_mut().for_each(|firewall| firewall.udp_blocked = false);
+                }
+                _ => {}
             }
         }
+        if blocked {
+            rules.last_mut().into_iter().for_each(|gate| block(gate, true));
+            ipv6.iter_mut().for_each(|firewall| firewall.udp_blocked = true);
+        }
+        let mut world = self.sim.world();
+        for (router, rules) in site.routers.iter().zip(rules) {
+            match rules {
+                Gate::Nat(config) => {
+                    world.nat_mut(*router).into_iter().for_each(|nat| nat.set_config(config));
+                }
+                Gate::Firewall(config) => {
+                    let firewall = world.firewall_mut(*router, false);
+                    firewall.into_iter().for_each(|firewall| firewall.set_config(config));
+                }
+            }
+        }
+        if let Some((outermost, config)) = site.routers.last().zip(ipv6) {
+            let firewall = world.firewall_mut(*outermost, true);
+            firewall.into_iter().for_each(|firewall| firewall.set_config(config));
+        }
+    }
+}
+
+fn block(gate: &mut Gate, udp: bool) {
+    match gate {
+        Gate::Nat(config) => config.udp_blocked = udp,
+        Gate::Firewall(config) => config.udp_blocked = udp,
     }
 }

@@ -170,3 +170,34 @@ fn who_moves_takes_neither_a_cut_nor_a_bad_link_along() {
         assert_eq!(report.failures, [""; 0], "{fault}");
     }
 }
+
+#[test]
+fn the_rules_of_a_gate_change_and_change_back() {
+    let block = "\"gate\"\nsite = \"s\"\nudp-blocked = true";
+    let pass = "\"gate\"\nsite = \"s\"\nkind = \"symmetric\"";
+    check("c", "b", 2, &[(1, 2, block)]);
+    check("c", "b", 5, &[(1, 0, block)]);
+    check("c", "b", 3, &[(1, 3, block), (2, 1, block)]);
+    // The latest that lasts is in force.
+    check("c", "b", 3, &[(1, 4, block), (2, 1, pass)]);
+    // Blocked is blocked, whatever the rules.
+    check("c", "b", 3, &[(1, 3, "\"block-udp\"\nsite = \"s\""), (2, 1, pass)]);
+    // Entries that live for a second let nothing in after five.
+    let gate = "[[step]]\ndo = \"gate\"\nsite = \"s\"\nlifetimes = { udp-replied = \"1s\", udp-unreplied = \"1s\" }\n";
+    let late = "[[step]]\ndo = \"connect\"\nfrom = \"c\"\nto = \"b\"\n\
+                [[step]]\nafter = \"5s\"\ndo = \"datagrams\"\nfrom = \"b\"\nto = \"c\"\nbytes = 9\nat-least = 1\n";
+    assert_eq!(run(late).failures, [""; 0]);
+    assert_eq!(run(&format!("{gate}{late}")).failures.len(), 1);
+    assert_eq!(run(&format!("{gate}for = \"1s\"\n{late}")).failures, [""; 0]);
+}
+
+#[test]
+fn a_firewall_has_no_rules_of_a_nat() {
+    let text = WORLD.replace("\"full-cone\"", "\"firewall\"");
+    let step = "[[step]]\ndo = \"gate\"\nsite = \"s\"\n";
+    let refusal =
+        |keys: &str| Scenario::parse(&format!("{text}{step}{keys}")).map(drop).map_err(|error| error.message);
+    assert_eq!(refusal("tcp-loose = false"), Ok(()));
+    assert_eq!(refusal("parity = true"), Err("a firewall has no key `parity`".to_owned()));
+    assert_eq!(refusal(""), Err("a step that changes a gate needs one of a gate's keys".to_owned()));
+}

@@ -315,6 +315,29 @@ fn gate(value: Value<'_>) -> Read<Gate> {
     }
 }
 
+/// A gate with other rules: those that it has in the file, or those of another kind, but for the keys of a step.
+pub(super) fn other_gate(table: &Table<'_>, own: Gate) -> Read<Gate> {
+    let entries = table.entries();
+    let mut named = entries.iter().filter(|(key, _)| NAT_KEYS.contains(&key.text)).peekable();
+    if named.peek().is_none() {
+        let message = "a step that changes a gate needs one of a gate's keys".to_owned();
+        return Err(Fault { at: table.at(), message });
+    }
+    let base = table.get("kind").map_or(Ok(own), |value| Ok(kind(value)?.gate()))?;
+    match (base, own) {
+        (Gate::Nat(config), Gate::Nat(_)) => Ok(Gate::Nat(nat(table, config)?)),
+        (Gate::Firewall(config), Gate::Firewall(_)) => {
+            match named.find(|(key, _)| !FIREWALL_KEYS.contains(&key.text)) {
+                Some((key, _)) => {
+                    Err(Fault { at: key.at, message: format!("a firewall has no key `{}`", key.text) })
+                }
+                None => Ok(Gate::Firewall(firewall(table, config)?)),
+            }
+        }
+        _ => table.need("kind")?.refuse("a NAT stays a NAT, and a firewall a firewall"),
+    }
+}
+
 fn kind(value: Value<'_>) -> Read<Kind> {
     if let Some(kind) = value.as_text().and_then(|name| name.parse().ok()) {
         return Ok(kind);

@@ -1,16 +1,19 @@
 //! What is where: hosts, routers, segments, interfaces, addresses, routes.
 
+use std::any::Any;
 use std::net::IpAddr;
 
 use super::{
     Interface, InterfaceId, Middlebox, Node, Power, Prefix, Routes, Segment, SegmentId, WORLD_BEGINS, World,
 };
+use crate::firewall::Firewall;
 use crate::host::clock::Clock;
 use crate::host::tcp::TcpTable;
 use crate::host::timers::Timers;
 use crate::host::udp::UdpTable;
 use crate::host::{HostEvent, HostId, HostStats};
 use crate::link::{Link, LinkConfig};
+use crate::nat::Nat;
 
 impl World {
     /// A host with a loopback and nothing else.
@@ -204,6 +207,19 @@ impl World {
     /// The middlebox for IPv4 or IPv6 of a router, to be asked or changed.
     pub fn middlebox_mut(&mut self, router: HostId, ipv6: bool) -> Option<&mut (dyn Middlebox + 'static)> {
         self.node_mut(router).boxes[usize::from(ipv6)].as_deref_mut()
+    }
+
+    /// The NAT of a router, whose [configuration](Nat::set_config) can change while the world runs; `None` where it has
+    /// none.
+    pub fn nat_mut(&mut self, router: HostId) -> Option<&mut Nat> {
+        let as_any: &mut dyn Any = self.middlebox_mut(router, false)?;
+        as_any.downcast_mut()
+    }
+
+    /// The same for the firewall before IPv4 or IPv6.
+    pub fn firewall_mut(&mut self, router: HostId, ipv6: bool) -> Option<&mut Firewall> {
+        let as_any: &mut dyn Any = self.middlebox_mut(router, ipv6)?;
+        as_any.downcast_mut()
     }
 
     /// A host's interfaces, the loopback first.

@@ -3,6 +3,7 @@
 //! The router asks with what the headers tell and carries out the answer: it rewrites the packet, refuses it, or
 //! drops it. So a middlebox is a pure state machine over flows and times, and knows nothing of packets.
 
+use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,7 +16,7 @@ use crate::nat::{Nat, NatConfig};
 use crate::{Flow, TcpFlags};
 
 /// A NAT or a firewall between a router's inside and its outside.
-pub trait Middlebox: fmt::Debug + Send {
+pub trait Middlebox: Any + fmt::Debug + Send {
     /// A packet that comes from the inside and goes to the outside, or to an outside address of the box.
     fn outbound(&mut self, flow: Flow, tcp: Option<TcpFlags>, now: Instant) -> Outbound;
 
