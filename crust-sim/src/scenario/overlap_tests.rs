@@ -201,3 +201,31 @@ fn a_firewall_has_no_rules_of_a_nat() {
     assert_eq!(refusal("parity = true"), Err("a firewall has no key `parity`".to_owned()));
     assert_eq!(refusal(""), Err("a step that changes a gate needs one of a gate's keys".to_owned()));
 }
+
+#[test]
+fn a_gate_may_become_any_other_under_way() {
+    let keys = [
+        "allocation = \"chunked\"",
+        "allocation = { kind = \"chunked\", size = 7 }",
+        "ports = [65000, 65535]",
+        "limits = { entries = 1, per-host = 1, full = \"evict\" }",
+        "pooling = \"arbitrary\"",
+        "parity = true",
+    ];
+    let nats =
+        crate::Kind::ALL.into_iter().filter(|kind| matches!(kind.gate(), crate::nat::kinds::Gate::Nat(_)));
+    let keys = keys.map(str::to_owned).into_iter().chain(nats.map(|kind| format!("kind = \"{kind}\"")));
+    let steps = keys.map(|keys| {
+        let talk = "do = \"datagrams\"\nbytes = 9\nwait = \"100ms\"\n";
+        format!(
+            "[[step]]\ndo = \"gate\"\nsite = \"s\"\n{keys}\n\
+             [[step]]\n{talk}from = \"c\"\nto = \"b\"\n[[step]]\n{talk}from = \"d\"\nto = \"b\"\n"
+        )
+    });
+    let connect =
+        ["c", "d"].map(|from| format!("[[step]]\ndo = \"connect\"\nfrom = \"{from}\"\nto = \"b\"\n"));
+    let report = run(&format!("{}{}", connect.concat(), steps.collect::<String>()));
+    // What arrives is another matter, but each change has been made.
+    assert_eq!(report.failures, [""; 0]);
+    assert_eq!(said(&report, "gate 1 of s changes").len(), 6 + 10);
+}
