@@ -172,12 +172,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "filtering = \"address-dependent\"",
         "¦filters = \"none\"",
-        "a gate has no key `filters` (expected one of kind, mapping, filtering, hairpin, refresh, unsolicited, allocation, ports, parity, pooling, lifetimes, limits, tcp-loose, udp-blocked)",
+        "a gate has no key `filters` (expected one of kind, mapping, filtering, hairpin, refresh, unsolicited, allocation, ports, parity, pooling, lifetimes, limits, hold-syn, tcp-loose, udp-blocked)",
     ),
     (
         "kind = \"full-cone\", filtering",
         "kind = \"firewall\", ¦mapping",
-        "a firewall has no key `mapping` (expected one of kind, filtering, refresh, unsolicited, lifetimes, limits, tcp-loose, udp-blocked)",
+        "a firewall has no key `mapping` (expected one of kind, filtering, refresh, unsolicited, lifetimes, limits, hold-syn, tcp-loose, udp-blocked)",
     ),
     (
         "filtering = \"address-dependent\"",
@@ -241,7 +241,22 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "do = \"connect\"",
         "do = ¦\"conect\"",
-        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address and 1 more)",
+        "\"conect\" is no step; did you mean \"connect\"? (expected one of connect, send, messages, datagrams, close, ended, wait, expect, link, outage, outage-over, partition, heal, reboot, gate, block-udp, allow-udp, crash, restart, suspend, resume, unplug, plug, clock, address, move)",
+    ),
+    (
+        PARTITION,
+        "do = \"gate\"\nsite = ¦\"office\"\nmapping = \"address-dependent\"",
+        "this site has no gate that could change",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"home\"\nkind = ¦\"open\"",
+        "a NAT stays a NAT, and a firewall a firewall",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"home\"\ngate = ¦2\nparity = true",
+        "expected the number of a gate from 1 to 1, found 2",
     ),
     ("[[step]]\ndo = \"connect\"\n", "¦[[step]]\n", "a step needs `do`"),
     (
@@ -395,6 +410,15 @@ fn a_wrong_file_is_refused_with_its_place_and_what_was_expected() {
         let error = Scenario::parse(&marked.replace('¦', "")).expect_err(wrong);
         assert_eq!(error, ScenarioError { line, column, message: (*message).to_owned() }, "{wrong}");
     }
+}
+
+#[test]
+fn who_asks_for_a_step_that_there_is_not_is_shown_every_one_that_there_is() {
+    let error = Scenario::parse("name = \"x\"\n[[step]]\ndo = \"juggle\"\n").unwrap_err();
+    let (_, shown) = error.message.split_once("(expected one of ").unwrap();
+    let shown: Vec<&str> = shown.trim_end_matches(')').split(", ").collect();
+    let all: Vec<&str> = read_steps::VERBS.iter().map(|(verb, _)| *verb).collect();
+    assert_eq!(shown, all);
 }
 
 /// The error of a file that is too much of something.

@@ -2,129 +2,181 @@
 
 use crust_proto::Duration;
 
-use super::plan::{Direction, Fault, Member, Wire};
+use super::plan::{Fault, Wire};
 use super::run::{Outcome, Run};
 use super::traffic::Entries;
 use super::units::Time;
-use crate::link::LinkConfig;
-use crate::{InterfaceId, World};
-
-/// What a fault has changed.
-pub(super) enum Undo {
-    /// There is nothing to take back.
-    Nothing,
-    /// Links as they were.
-    Links(Vec<(InterfaceId, LinkConfig)>),
-    /// The fault that is its contrary.
-    Contrary(Fault),
-}
+use crate::Power;
 
 impl Run<'_> {
-    /// Lets something happen now; what takes it back.
-    pub(super) async fn strike(&self, fault: &Fault) -> Result<Undo, String> {
+    /// Lets the fault of a step happen now.
+    pub(super) async fn strike(&self, step: usize, fault: &Fault) -> Outcome {
         match fault {
-            Fault::Link { wire, direction, change } => {
-                let before = self.links(*wire, *direction);
+            Fault::Link { wire, .. } => {
                 self.say(None, format!("the link of {} changes", self.wire_name(*wire)));
-                let mut world = self.sim.world();
-                for (interface, _) in &before {
-                    change.iter().for_each(|setting| setting.set(world.link_mut(*interface)));
-                }
-                Ok(Undo::Links(before))
+                self.begin(step);
+                self.relink(*wire);
             }
             Fault::Outage { wire, out } => {
-                let ends = self.links(*wire, Direction::Both);
-                let what = if *out { "has an outage" } else { "is up again" };
-                self.say(None, format!("the link of {} {what}", self.wire_name(*wire)));
-                let mut world = self.sim.world();
-                ends.iter().for_each(|(interface, _)| world.link_mut(*interface).up = !out);
-                Ok(Undo::Contrary(Fault::Outage { wire: *wire, out: !out }))
+                if !out {
+                    self.end_all(|fault| is_outage(fault, *wire));
+                }
+                self.begin(step);
+                self.say_of_outage(*wire);
+                self.relink(*wire);
             }
             Fault::Partition { place, groups } => {
-                let what = if groups.is_empty() { "whole again" } else { "cut in parts" };
-                self.say(None, format!("the LAN of {} is {what}", self.plan.place(*place)));
-                self.partition(*place, groups);
-                Ok(Undo::Contrary(Fault::Partition { place: *place, groups: Vec::new() }))
+                match groups.is_empty() {
+                    true => self.end_all(|fault| is_partition(fault, *place)),
+                    false => self.begin(step),
+                }
+                self.say_of_partition(*place);
+                self.repartition(*place);
             }
-            Fault::Reboot { place, gate, new_address } => {
-                self.reboot(*place, *gate, *new_address);
-                Ok(Undo::Nothing)
-            }
+            Fault::Reboot { place, gate, new_address } => self.reboot(*place, *gate, *new_address),
             Fault::BlockUdp { place, blocked } => {
-                let what = if *blocked { "blocks UDP" } else { "lets UDP pass" };
-                self.say(None, format!("{} {what}", self.plan.place(*place)));
-                self.block_udp(*place, *blocked);
-                Ok(Undo::Contrary(Fault::BlockUdp { place: *place, blocked: !blocked }))
+                if !blocked {
+                    self.end_all(|fault| is_block(fault, *place));
+                }
+                self.begin(step);
+                self.say_of_block(*place);
+                self.regate(*place);
+            }
+            Fault::Gate { place, gate, .. } => {
+                self.say(None, format!("gate {} of {} changes", gate + 1, self.plan.place(*place)));
+                self.begin(step);
+                self.regate(*place);
             }
             Fault::Crash { host, down: true } => {
+                // What is off does not sleep.
+                self.end_all(|fault| is_sleep(fault, *host));
+                self.begin(step);
                 self.crash(*host).await;
-                Ok(Undo::Contrary(Fault::Crash { host: *host, down: false }))
             }
             Fault::Crash { host, down: false } => {
+                self.end_all(|fault| is_crash(fault, *host));
                 self.restart(*host).await?;
-                Ok(Undo::Nothing)
             }
-            Fault::Suspend { host, asleep } => {
-                let what = if *asleep { "goes to sleep" } else { "wakes up" };
-                let id = self.say_of_host(*host, what);
-                match asleep {
-                    true => self.sim.world().suspend(id),
-                    false => self.sim.world().resume(id),
+            Fault::Suspend { host, asleep: true } => {
+                let id = self.built.borrow().hosts[*host];
+                if self.sim.world().power(id) == Power::Down {
+                    self.say_of_host(*host, "is down and does not go to sleep");
+                    return Ok(());
                 }
-                Ok(Undo::Contrary(Fault::Suspend { host: *host, asleep: !asleep }))
+                self.begin(step);
+                self.say_of_host(*host, "goes to sleep");
+                self.sim.world().suspend(id);
+            }
+            Fault::Suspend { host, asleep: false } => {
+                self.end_all(|fault| is_sleep(fault, *host));
+                self.wake(*host);
             }
             Fault::Unplug { host, out } => {
-                self.say_of_host(*host, if *out { "is unplugged" } else { "is plugged in" });
-                let mut world = self.sim.world();
-                let interface = self.built.borrow().interface(&world, *host);
-                world.set_interface_up(interface, !out);
-                Ok(Undo::Contrary(Fault::Unplug { host: *host, out: !out }))
+                match out {
+                    true => self.begin(step),
+                    false => self.end_all(|fault| is_unplugged(fault, *host)),
+                }
+                self.plug(*host);
             }
             Fault::JumpClock { host, by, back } => {
                 let sign = if *back { "back" } else { "on" };
                 let id = self.say_of_host(*host, &format!("sets its clock {sign} by {}", Time(*by)));
                 self.sim.world().jump_wall(id, *by, *back);
-                Ok(Undo::Nothing)
             }
             Fault::SkewClock { host, ppm } => {
                 let id = self.say_of_host(*host, &format!("has a clock that is fast by {ppm} millionths"));
                 self.sim.world().set_skew(id, *ppm);
-                Ok(Undo::Nothing)
             }
             Fault::NewAddress { host } => {
                 self.say_of_host(*host, "gets another address");
                 self.new_address(*host);
-                Ok(Undo::Nothing)
+                // Whoever is welcomed has a link as new.
+                self.relink(Wire::Host(*host));
             }
             Fault::Move { host, place } => {
                 self.say_of_host(*host, &format!("moves to {}", self.plan.place(*place)));
+                self.forget_link(*host);
                 self.welcome(*host, *place);
-                Ok(Undo::Nothing)
+                (0..self.plan.places.len()).for_each(|place| self.repartition(place));
             }
         }
+        Ok(())
     }
 
-    /// Takes back what was struck.
-    pub(super) async fn take_back(&self, undo: Undo) -> Outcome {
-        match undo {
-            Undo::Nothing => Ok(()),
-            Undo::Links(before) => {
-                self.say(None, "the link is as it was".to_owned());
-                let mut world = self.sim.world();
-                before.into_iter().for_each(|(interface, config)| *world.link_mut(interface) = config);
-                Ok(())
-            }
-            Undo::Contrary(fault) => Box::pin(self.strike(&fault)).await.map(|_| ()),
+    /// Takes back what a step's fault has done, but for what others do to the same thing.
+    pub(super) async fn take_back(&self, step: usize, fault: &Fault) -> Outcome {
+        if !self.end(step) {
+            return Ok(());
         }
+        match fault {
+            Fault::Link { wire, .. } => {
+                self.say(None, format!("the change to the link of {} is over", self.wire_name(*wire)));
+                self.relink(*wire);
+            }
+            Fault::Outage { wire, .. } => {
+                self.say_of_outage(*wire);
+                self.relink(*wire);
+            }
+            Fault::Partition { place, .. } => {
+                self.say_of_partition(*place);
+                self.repartition(*place);
+            }
+            Fault::BlockUdp { place, .. } => {
+                self.say_of_block(*place);
+                self.regate(*place);
+            }
+            Fault::Gate { place, gate, .. } => {
+                let name = self.plan.place(*place);
+                self.say(None, format!("the change to gate {} of {name} is over", gate + 1));
+                self.regate(*place);
+            }
+            Fault::Crash { host, .. } if !self.lasts(|fault| is_crash(fault, *host)) => {
+                self.restart(*host).await?;
+            }
+            Fault::Suspend { host, .. } if !self.lasts(|fault| is_sleep(fault, *host)) => self.wake(*host),
+            Fault::Unplug { host, .. } => self.plug(*host),
+            // Others hold the host down or asleep, or it is nothing that lasts.
+            Fault::Crash { .. }
+            | Fault::Suspend { .. }
+            | Fault::Reboot { .. }
+            | Fault::JumpClock { .. }
+            | Fault::SkewClock { .. }
+            | Fault::NewAddress { .. }
+            | Fault::Move { .. } => {}
+        }
+        Ok(())
     }
 
-    /// Both ends' links, or one's, as they are now.
-    fn links(&self, wire: Wire, direction: Direction) -> Vec<(InterfaceId, LinkConfig)> {
+    fn say_of_outage(&self, wire: Wire) {
+        let out = self.lasts(|fault| is_outage(fault, wire));
+        let what = if out { "has an outage" } else { "has no outage any more" };
+        self.say(None, format!("the link of {} {what}", self.wire_name(wire)));
+    }
+
+    fn say_of_partition(&self, place: usize) {
+        let cut = self.lasts(|fault| is_partition(fault, place));
+        let what = if cut { "cut in parts" } else { "whole again" };
+        self.say(None, format!("the LAN of {} is {what}", self.plan.place(place)));
+    }
+
+    fn say_of_block(&self, place: usize) {
+        let blocked = self.lasts(|fault| is_block(fault, place));
+        let what = if blocked { "blocks UDP" } else { "blocks UDP no longer" };
+        self.say(None, format!("{} {what}", self.plan.place(place)));
+    }
+
+    fn wake(&self, host: usize) {
+        let id = self.say_of_host(host, "wakes up");
+        self.sim.world().resume(id);
+    }
+
+    /// The cable is in unless a fault lasts that has taken it out.
+    fn plug(&self, host: usize) {
+        let out = self.lasts(|fault| is_unplugged(fault, host));
+        self.say_of_host(host, if out { "is unplugged" } else { "is plugged in" });
         let mut world = self.sim.world();
-        let (up, down) = self.built.borrow().ends(&world, self.plan, wire);
-        let up = Some(up).filter(|_| direction != Direction::Down);
-        let down = down.filter(|_| direction != Direction::Up);
-        up.into_iter().chain(down).map(|interface| (interface, *world.link_mut(interface))).collect()
+        let interface = self.built.borrow().interface(&world, host);
+        world.set_interface_up(interface, !out);
     }
 
     fn wire_name(&self, wire: Wire) -> &str {
@@ -132,23 +184,6 @@ impl Run<'_> {
             Wire::Site(place) => self.plan.place(place),
             Wire::Host(host) => self.plan.host(host),
         }
-    }
-
-    fn partition(&self, place: usize, groups: &[Vec<Member>]) {
-        let built = self.built.borrow();
-        let mut world = self.sim.world();
-        let Some(site) = &built.places[place].site else { return };
-        let interface = |world: &World, member: &Member| match member {
-            Member::Host(host) => Some(built.interface(world, *host)),
-            // The first after the loopback.
-            Member::Gate => world.interfaces(*site.routers.first()?).get(1).copied(),
-        };
-        let cells: Vec<Vec<InterfaceId>> = groups
-            .iter()
-            .map(|group| group.iter().filter_map(|member| interface(&world, member)).collect())
-            .collect();
-        let cells: Vec<&[InterfaceId]> = cells.iter().map(Vec::as_slice).collect();
-        world.partition(site.lan, &cells);
     }
 
     fn reboot(&self, place: usize, gate: Option<usize>, new_address: bool) {
@@ -172,18 +207,6 @@ impl Run<'_> {
                 None => site.reboot(&mut world, router, new_address && outermost),
                 Some(_) => continue,
             };
-        }
-    }
-
-    fn block_udp(&self, place: usize, blocked: bool) {
-        let built = self.built.borrow();
-        let Some(site) = &built.places[place].site else { return };
-        let mut world = self.sim.world();
-        let Some(outermost) = site.routers.last() else { return };
-        for ipv6 in [false, true] {
-            if let Some(middlebox) = world.middlebox_mut(*outermost, ipv6) {
-                middlebox.block_udp(blocked);
-            }
         }
     }
 
@@ -250,6 +273,30 @@ impl Run<'_> {
         self.say(Some(id), format!("{} {what}", self.plan.host(host)));
         id
     }
+}
+
+fn is_outage(fault: &Fault, wire: Wire) -> bool {
+    matches!(fault, Fault::Outage { wire: of, out: true } if *of == wire)
+}
+
+fn is_partition(fault: &Fault, place: usize) -> bool {
+    matches!(fault, Fault::Partition { place: of, .. } if *of == place)
+}
+
+fn is_block(fault: &Fault, place: usize) -> bool {
+    matches!(fault, Fault::BlockUdp { place: of, blocked: true } if *of == place)
+}
+
+fn is_crash(fault: &Fault, host: usize) -> bool {
+    matches!(fault, Fault::Crash { host: of, .. } if *of == host)
+}
+
+fn is_sleep(fault: &Fault, host: usize) -> bool {
+    matches!(fault, Fault::Suspend { host: of, .. } if *of == host)
+}
+
+fn is_unplugged(fault: &Fault, host: usize) -> bool {
+    matches!(fault, Fault::Unplug { host: of, .. } if *of == host)
 }
 
 /// What is on its way from or to nodes that are gone never arrives.

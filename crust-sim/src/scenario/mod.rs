@@ -140,6 +140,7 @@
 //! | `pooling` | `"paired"`, `"arbitrary"` |
 //! | `lifetimes` | `{ udp-unreplied, udp-replied, tcp-opening, tcp-established, tcp-closing }` |
 //! | `limits` | `{ entries, per-host, full }`, the last `"refuse"` or `"evict"` |
+//! | `hold-syn` | how long a SYN that nobody asked for waits for its `unsolicited` answer, up to 1 h (`"0s"`: not at all) |
 //!
 //! A firewall (the first two kinds, and `ipv6`) has those of these keys that make sense without translation.
 //!
@@ -182,7 +183,7 @@
 //! | `wait` | `for` | time passes |
 //! | `expect` | as `[expect]` | what must hold now |
 //!
-//! What goes wrong. With `for` it lasts so long and is taken back, and the step lasts as long:
+//! What goes wrong. With `for` it lasts so long and is taken back, and the step takes as long; without, it lasts:
 //!
 //! | `do` | keys | what |
 //! |---|---|---|
@@ -190,6 +191,7 @@
 //! | `outage`, `outage-over` | `site` or a public `host`, `for` | nothing passes, and nobody is told |
 //! | `partition`, `heal` | `site`, `groups`, `for` | the LAN is cut: lists of hosts, and `"gate"`, that hear each other; who is in none is one more group |
 //! | `reboot` | `site`, `gate`, `address` | gates lose their tables: the one of that number from inside (from 1), or all; with the `"same"` public address or a `"new"` one |
+//! | `gate` | `site`, `gate`, `for`, a gate's keys | a gate's rules are those of the file, but for what the keys say; what is in its table stays. `gate` is its number from inside (the outermost, unless said otherwise); with `kind` they are those of that kind, a NAT's for a NAT |
 //! | `block-udp`, `allow-udp` | `site`, `for` | at the outermost gate |
 //! | `crash`, `restart` | `host`, `for` | everything on it is gone; its nodes start again, with their keys and ports |
 //! | `suspend`, `resume` | `host`, `for` | it sleeps |
@@ -197,6 +199,12 @@
 //! | `clock` | `host`, `jump` or `skew-ppm` | its wall clock jumps (`"-30s"`), or its clocks run fast by so many millionths |
 //! | `address` | `host` | another address: a new lease |
 //! | `move` | `host`, `to` | plugged into the LAN of another site, with an address there |
+//!
+//! Several may last at once on the same thing: it is over when the last of them is. Each `for` takes back only what its
+//! own step has done: of several changes to a property of a link the latest that lasts is in force, else the link's own;
+//! of several cuts of a LAN all are. Who says that it is over (`outage-over`, `heal`, `allow-udp`, `restart`, `resume`,
+//! `plug`) ends all of that kind so far. An outage goes on whatever a `link` step says of `up`. A crash ends a sleep, and a
+//! host that moves has a new link and is in no cut.
 //!
 //! # Expectations
 //!
@@ -216,6 +224,7 @@ use crate::record::Recorder;
 
 mod build;
 mod faults;
+mod lasting;
 mod plan;
 mod read;
 mod read_steps;
@@ -351,3 +360,7 @@ mod error_tests;
 #[cfg(test)]
 #[path = "world_tests.rs"]
 mod world_tests;
+
+#[cfg(test)]
+#[path = "overlap_tests.rs"]
+mod overlap_tests;

@@ -4,6 +4,7 @@ use crust_proto::{Duration, Network, Priority};
 
 use crate::SiteConfig;
 use crate::link::{Bursts, LinkConfig, Oversize};
+use crate::nat::kinds::Gate;
 
 /// A whole file.
 #[derive(Clone, Debug)]
@@ -242,10 +243,11 @@ pub(super) enum Fault {
     NewAddress { host: usize },
     Move { host: usize, place: usize },
     BlockUdp { place: usize, blocked: bool },
+    Gate { place: usize, gate: usize, rules: Box<Gate> },
 }
 
 /// A link that can be changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wire {
     /// Of a site to the internet.
     Site(usize),

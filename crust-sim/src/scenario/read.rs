@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::units::{self, Time};
 
 /// More names than this are not listed in a message.
-const MOST_LISTED: usize = 24;
+const MOST_LISTED: usize = 32;
 /// The longest name of a thing in a file.
 const LONGEST_NAME: usize = 32;
 

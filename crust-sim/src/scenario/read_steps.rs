@@ -9,7 +9,7 @@ use super::plan::{
     Wire,
 };
 use super::read::{Fault, Read, Table, Value};
-use super::read_world::{LINK_KEYS, World, link_settings};
+use super::read_world::{LINK_KEYS, NAT_KEYS, World, link_settings, other_gate};
 use super::units::Time;
 use super::{LONGEST_RUN, MOST_STEPS};
 use crate::place::Place;
@@ -40,7 +40,7 @@ const GATE: &str = "gate";
 
 /// The keys that every step has.
 const COMMON: &[&str] = &["do", "at", "after", "background"];
-/// What a step can do, and the keys that it has then. A link's own come to `link`'s.
+/// What a step can do, and the keys that it has then. A link's own come to `link`'s, and a gate's to `gate`'s.
 pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("connect", &["from", "to", "both", "within", "expect"]),
     ("send", &["from", "to", "bytes", "streams", "within", "rate-at-least", "expect"]),
@@ -56,6 +56,7 @@ pub(super) const VERBS: &[(&str, &[&str])] = &[
     ("partition", &["site", "groups", "for"]),
     ("heal", &["site"]),
     ("reboot", &["site", "gate", "address"]),
+    ("gate", &["site", "gate", "for"]),
     ("block-udp", &["site", "for"]),
     ("allow-udp", &["site"]),
     ("crash", &["host", "for"]),
@@ -102,8 +103,12 @@ pub(super) fn read_expect(file: &Table<'_>, world: &World) -> Read<Expect> {
 /// All keys of a step that does this.
 fn all_keys(verb: &str) -> Vec<&'static str> {
     let own = VERBS.iter().find(|(name, _)| *name == verb).map_or(&[][..], |(_, keys)| keys);
-    let link = if verb == "link" { LINK_KEYS } else { &[] };
-    [COMMON, own, link].concat()
+    let things = match verb {
+        "link" => LINK_KEYS,
+        "gate" => NAT_KEYS,
+        _ => &[],
+    };
+    [COMMON, own, things].concat()
 }
 
 struct Reader<'w> {
@@ -254,6 +259,7 @@ impl<'w> Reader<'w> {
             }
             "heal" => Trouble::Partition { place: self.site(table, "site")?, groups: Vec::new() },
             "reboot" => self.reboot(table)?,
+            "gate" => self.gate(table)?,
             "block-udp" | "allow-udp" => {
                 let place = self.site(table, "site")?;
                 if self.gates(place) == 0 {
@@ -292,6 +298,22 @@ impl<'w> Reader<'w> {
         let addresses = [("same", false), ("new", true)];
         let new_address = table.get("address").map_or(Ok(false), |v| v.choice("address", &addresses))?;
         Ok(Trouble::Reboot { place, gate: gate.transpose()?.map(|gate| gate as usize - 1), new_address })
+    }
+
+    /// Other rules for a gate: for the outermost, unless said otherwise.
+    fn gate(&self, table: &Table<'_>) -> Read<Trouble> {
+        let place = self.site(table, "site")?;
+        let PlaceKind::Site(config) = &self.world.places[place].kind else {
+            return table.need("site")?.refuse("this is a public host");
+        };
+        let count = config.gates.len();
+        if count == 0 {
+            return table.need("site")?.refuse("this site has no gate that could change");
+        }
+        let gate = table.get("gate").map(|value| value.number("the number of a gate", 1..=count as u32));
+        let gate = gate.transpose()?.map_or(count, |gate| gate as usize) - 1;
+        let rules = Box::new(other_gate(table, config.gates[gate])?);
+        Ok(Trouble::Gate { place, gate, rules })
     }
 
     fn clock(&self, table: &Table<'_>) -> Read<Trouble> {

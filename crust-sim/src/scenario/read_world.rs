@@ -30,6 +30,8 @@ const LARGEST_QUEUE: u64 = 1 << 30;
 const SMALLEST_MTU: u16 = 68;
 /// The longest life of an entry in a table.
 const LONGEST_LIFE: Duration = Duration::from_secs(100 * 86_400);
+/// How long a SYN is kept back at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(3600);
 /// The most entries in a table.
 const MOST_ENTRIES: u32 = 1 << 20;
 
@@ -66,8 +68,17 @@ pub(super) const NODE_KEYS: &[&str] = &[
     "datagram-size",
     "accept-incoming",
 ];
-pub(super) const FIREWALL_KEYS: &[&str] =
-    &["kind", "filtering", "refresh", "unsolicited", "lifetimes", "limits", "tcp-loose", "udp-blocked"];
+pub(super) const FIREWALL_KEYS: &[&str] = &[
+    "kind",
+    "filtering",
+    "refresh",
+    "unsolicited",
+    "lifetimes",
+    "limits",
+    "hold-syn",
+    "tcp-loose",
+    "udp-blocked",
+];
 pub(super) const NAT_KEYS: &[&str] = &[
     "kind",
     "mapping",
@@ -81,6 +92,7 @@ pub(super) const NAT_KEYS: &[&str] = &[
     "pooling",
     "lifetimes",
     "limits",
+    "hold-syn",
     "tcp-loose",
     "udp-blocked",
 ];
@@ -303,6 +315,29 @@ fn gate(value: Value<'_>) -> Read<Gate> {
     }
 }
 
+/// A gate with other rules: those that it has in the file, or those of another kind, but for the keys of a step.
+pub(super) fn other_gate(table: &Table<'_>, own: Gate) -> Read<Gate> {
+    let entries = table.entries();
+    let mut named = entries.iter().filter(|(key, _)| NAT_KEYS.contains(&key.text)).peekable();
+    if named.peek().is_none() {
+        let message = "a step that changes a gate needs one of a gate's keys".to_owned();
+        return Err(Fault { at: table.at(), message });
+    }
+    let base = table.get("kind").map_or(Ok(own), |value| Ok(kind(value)?.gate()))?;
+    match (base, own) {
+        (Gate::Nat(config), Gate::Nat(_)) => Ok(Gate::Nat(nat(table, config)?)),
+        (Gate::Firewall(config), Gate::Firewall(_)) => {
+            match named.find(|(key, _)| !FIREWALL_KEYS.contains(&key.text)) {
+                Some((key, _)) => {
+                    Err(Fault { at: key.at, message: format!("a firewall has no key `{}`", key.text) })
+                }
+                None => Ok(Gate::Firewall(firewall(table, config)?)),
+            }
+        }
+        _ => table.need("kind")?.refuse("a NAT stays a NAT, and a firewall a firewall"),
+    }
+}
+
 fn kind(value: Value<'_>) -> Read<Kind> {
     if let Some(kind) = value.as_text().and_then(|name| name.parse().ok()) {
         return Ok(kind);
@@ -376,6 +411,7 @@ fn nat(table: &Table<'_>, base: NatConfig) -> Read<NatConfig> {
     }
     lifetimes(table, &mut config.lifetimes)?;
     limits(table, &mut config.limits)?;
+    hold_syn(table, &mut config.hold_syn)?;
     flag(table, "tcp-loose", &mut config.tcp_loose)?;
     flag(table, "udp-blocked", &mut config.udp_blocked)?;
     Ok(config)
@@ -389,6 +425,7 @@ fn firewall(table: &Table<'_>, base: FirewallConfig) -> Read<FirewallConfig> {
     per_protocol(table, "unsolicited", ANSWERS, &mut udp.unsolicited, &mut tcp.unsolicited)?;
     lifetimes(table, &mut config.lifetimes)?;
     limits(table, &mut config.limits)?;
+    hold_syn(table, &mut config.hold_syn)?;
     flag(table, "tcp-loose", &mut config.tcp_loose)?;
     flag(table, "udp-blocked", &mut config.udp_blocked)?;
     Ok(config)
@@ -479,6 +516,13 @@ fn limits(table: &Table<'_>, limits: &mut Limits) -> Read<()> {
     }
     if let Some(value) = table.get("full") {
         limits.full = value.choice("policy for a full table", FULLS)?;
+    }
+    Ok(())
+}
+
+fn hold_syn(table: &Table<'_>, time: &mut Duration) -> Read<()> {
+    if let Some(value) = table.get("hold-syn") {
+        *time = value.duration(Duration::ZERO..=LONGEST_HOLD)?;
     }
     Ok(())
 }

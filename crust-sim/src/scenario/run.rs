@@ -14,6 +14,7 @@ use crust_proto::{ConnectError, Contact, Duration, Instant, SecretKey};
 
 use super::ScenarioReport;
 use super::build::Built;
+use super::lasting::Lasting;
 use super::plan::{Action, Attempt, End, Expect, Load, Pair, Plan, Step, When};
 use super::traffic::{self, Ledger, Transfer};
 use super::units::{Time, WHOLE};
@@ -42,6 +43,7 @@ pub(super) fn run(plan: &Plan, seed: u64, recorder: Option<&Recorder>) -> Scenar
         built: RefCell::new(built),
         players: plan.nodes.iter().map(|_| RefCell::default()).collect(),
         ledger: Ledger::new(plan, recorder),
+        lasting: RefCell::default(),
         recorder,
         begun: RefCell::new(vec![false; plan.steps.len()]),
         log: RefCell::default(),
@@ -62,6 +64,7 @@ pub(super) struct Run<'p> {
     /// The plan's nodes.
     pub(super) players: Vec<RefCell<Player>>,
     pub(super) ledger: Ledger,
+    pub(super) lasting: RefCell<Lasting>,
     recorder: Option<&'p Recorder>,
     /// Which steps are under way.
     begun: RefCell<Vec<bool>>,
@@ -186,10 +189,10 @@ impl Run<'_> {
                 unmet => Err(unmet.join("; ")),
             },
             Action::Fault(fault, lasts) => {
-                let undo = self.strike(fault).await?;
+                self.strike(number, fault).await?;
                 if let Some(lasts) = lasts {
                     self.sim.sleep(*lasts).await;
-                    self.take_back(undo).await?;
+                    self.take_back(number, fault).await?;
                 }
                 Ok(())
             }

@@ -73,8 +73,8 @@ fn every_switch_of_a_gate_is_as_the_file_says() {
                ports = [2000, 3000]\nparity = true\npooling = \"arbitrary\"\n\
                lifetimes = { udp-unreplied = \"1s\", udp-replied = \"2s\", tcp-opening = \"3s\", \
                tcp-established = \"4s\", tcp-closing = \"5s\" }\n\
-               limits = { entries = 10, per-host = 5, full = \"evict\" }\ntcp-loose = false\nudp-blocked = true\n\
-               [[site.s.gates]]\nkind = \"symmetric-seq\"\n[[site.s.gates]]\nkind = \"firewall\"\nudp-blocked = true\n";
+               limits = { entries = 10, per-host = 5, full = \"evict\" }\nhold-syn = \"6s\"\ntcp-loose = false\nudp-blocked = true\n\
+               [[site.s.gates]]\nkind = \"symmetric-seq\"\n[[site.s.gates]]\nkind = \"firewall\"\nhold-syn = \"7s\"\nudp-blocked = true\n";
     let seconds = Duration::from_secs;
     let mut wanted = NatConfig {
         allocation: Allocation::Preserving(Collision::NextFree),
@@ -89,6 +89,7 @@ fn every_switch_of_a_gate_is_as_the_file_says() {
             tcp_closing: seconds(5),
         },
         limits: Limits { entries: 10, per_host: 5, full: Full::Evict },
+        hold_syn: seconds(6),
         tcp_loose: false,
         udp_blocked: true,
         ..NatConfig::default().both(|rules| {
@@ -99,7 +100,7 @@ fn every_switch_of_a_gate_is_as_the_file_says() {
     };
     wanted.tcp.filtering = Filtering::EndpointIndependent;
     (wanted.udp.refresh, wanted.tcp.refresh) = (Refresh::Outbound, Refresh::Inbound);
-    let blocked = FirewallConfig { udp_blocked: true, ..FirewallConfig::default() };
+    let blocked = FirewallConfig { hold_syn: seconds(7), udp_blocked: true, ..FirewallConfig::default() };
     let gates = site(all).gates;
     assert_eq!(gates, [Gate::Nat(wanted), Kind::SymmetricSequential.gate(), Gate::Firewall(blocked)]);
 }
