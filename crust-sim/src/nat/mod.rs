@@ -136,9 +136,14 @@ impl Nat {
         &self.config
     }
 
-    /// Changes what the box does, for mappings and packets from now on; the table stays.
+    /// Changes what the box does, for mappings and packets from now on; the table stays, but for the entries that a lower
+    /// limit has no more room for: those that would expire first are gone.
     pub fn set_config(&mut self, config: NatConfig) {
         self.config = config;
+        while self.table.len() > config.limits.entries {
+            let Some(first) = self.table.first_to_expire(None) else { break };
+            self.remove_entry(first);
+        }
     }
 
     /// Its external addresses.

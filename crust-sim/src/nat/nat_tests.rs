@@ -434,6 +434,18 @@ fn a_full_table_refuses_the_newcomer_or_drops_what_would_expire_first() {
 }
 
 #[test]
+fn a_lower_limit_leaves_those_that_would_expire_last() {
+    let mut nat = nat(random());
+    let first = nat.udp_out(IN, OUT, 0);
+    let second = nat.udp_out("192.168.1.12:1", OUT, 1);
+    nat.udp_out(IN, OUT, 2);
+    nat.set_config(NatConfig { limits: Limits { entries: 1, per_host: 1, full: Full::Refuse }, ..random() });
+    assert_eq!(nat.len(), 1);
+    assert_eq!(nat.udp_in(OUT, first, 3), to(IN));
+    assert_ne!(nat.udp_in(OUT, second, 3), to("192.168.1.12:1"));
+}
+
+#[test]
 fn a_host_that_has_all_it_may_have_leaves_the_others_alone() {
     for full in [Full::Refuse, Full::Evict] {
         let limits = Limits { entries: 100, per_host: 2, full };

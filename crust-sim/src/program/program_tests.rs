@@ -1,7 +1,9 @@
+use std::io::IoSliceMut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crust_async::{Connection, Node};
-use crust_proto::Priority;
+use crust_async::proto::recovery;
+use crust_async::{Connection, Node, RecvMeta, UdpSocket};
+use crust_proto::{Priority, Transmit};
 
 use super::*;
 use crate::{Power, seeds};

@@ -27,9 +27,9 @@ impl Machine {
 /// A UDP socket of a host, as the driver of a node has it.
 #[derive(Debug)]
 pub struct SimUdpSocket {
-    sim: Handle,
-    id: UdpId,
-    local: SocketAddr,
+    pub(super) sim: Handle,
+    pub(super) id: UdpId,
+    pub(super) local: SocketAddr,
 }
 
 impl UdpSocket for SimUdpSocket {
