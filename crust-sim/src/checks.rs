@@ -6,7 +6,9 @@
 //! * time goes forward, and does not stand still for ever;
 //! * no timer rings again and again at one instant while nothing moves;
 //! * memory is bounded: packets on their way, NAT tables, socket queues; of nodes their sessions, attempts, streams
-//!   and buffers, each by what the node was configured with;
+//!   and buffers, each by what the node was configured with
+//!   (queues and tables of those hosts that a step told something, and of one other in turn: looking at all would cost
+//!   more than the world does);
 //! * nothing stalls: no session has work that no timer and no acknowledgement will bring out, and no engine waits for
 //!   a time for which its host has no timer.
 //!

@@ -207,7 +207,8 @@ pub struct UdpOptions {
     pub reuse: bool,
     /// `SO_BROADCAST`: may send to broadcast addresses.
     pub broadcast: bool,
-    /// `SO_RCVBUF`: bytes of payload that may wait; more are dropped, and counted.
+    /// `SO_RCVBUF`: bytes that may wait, each datagram counted with 64 more than its payload, as kernels count their
+    /// own; what comes beyond is dropped, and [counted](HostStats::udp_overflowed).
     pub queue: usize,
 }
 

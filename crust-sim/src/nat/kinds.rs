@@ -154,7 +154,8 @@ pub struct UnknownKind(pub String);
 impl FromStr for Kind {
     type Err = UnknownKind;
 
-    /// Reads a [`Kind::name`], or another name that is in use: `address-restricted`, `symmetric-sequential`, `cgn`.
+    /// Reads a [`Kind::name`], or another name that is in use: `address-restricted`, `symmetric-sequential`,
+    /// `symmetric-address`, `cgn`, `tcp-drop` (a port-restricted cone, which is silent to strangers' SYNs).
     fn from_str(name: &str) -> Result<Self, UnknownKind> {
         let by_name = Self::ALL.into_iter().find(|kind| kind.name() == name);
         by_name
