@@ -5,15 +5,12 @@ use crust_proto::{Config, Duration, SecretKey};
 use super::faults::Fault;
 use crate::firewall::FirewallConfig;
 use crate::link::LinkConfig;
+use crate::meeting::TODAY;
 use crate::nat::NatConfig;
 use crate::nat::kinds::{Gate, Kind};
 use crate::oracle::{self, Method};
 use crate::population::{Mix, Population, SiteProfile};
 use crate::{HostId, InterfaceId, Internet, Rng, SegmentId, SiteConfig, World};
-
-/// The ways by which today's crust gets a direct path, as the oracle names them. Of [`Method::PlainUdp`] it has the
-/// part that needs no address but its own: between firewalls that translate nothing, dialled from both sides.
-const METHODS: [Method; 3] = [Method::Open, Method::Ipv6, Method::PlainUdp];
 
 /// Where nodes listen that keep their port for life.
 const FIXED_PORT: u16 = 4433;
@@ -255,7 +252,7 @@ impl Setting {
         let untranslated = !a.translated && !b.translated;
         let method = oracle::between(&a.profile, &b.profile)
             .into_iter()
-            .find(|method| METHODS.contains(method) && (*method != Method::PlainUdp || untranslated))?;
+            .find(|method| TODAY.contains(method) && (*method != Method::PlainUdp || untranslated))?;
         Some(match method {
             Method::Open => [b.profile.gates.is_empty(), a.profile.gates.is_empty()],
             _ => [true, true],
