@@ -48,6 +48,10 @@ use thiserror::Error;
 use crate::world::HostLoad;
 use crate::{HostEvent, HostId, Power, Sim, World};
 
+mod content;
+
+pub use content::{WrongByte, fill, verify};
+
 /// Bounds that no configuration tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -126,18 +130,6 @@ pub enum Violation {
         /// When, by the host's clock.
         due: Instant,
     },
-    /// Bytes are not those that belong there.
-    #[error("byte {offset} of content {key:#x} is {found}, not {expected}")]
-    Content {
-        /// Of which content.
-        key: u64,
-        /// The first wrong byte.
-        offset: u64,
-        /// What it should be.
-        expected: u8,
-        /// What it is.
-        found: u8,
-    },
 }
 
 /// Looks at every step of a run; clones look at the same one. It ends with the [`Sim`].
@@ -181,47 +173,6 @@ impl Checks {
     fn watch(&self) -> MutexGuard<'_, Watch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Bytes of a content that tell where they belong: those from `offset` on.
-pub fn fill(key: u64, offset: u64, buffer: &mut [u8]) {
-    let mut at = offset;
-    let mut rest = buffer;
-    while !rest.is_empty() {
-        let word = word(key, at / 8).to_le_bytes();
-        let here = &word[(at % 8) as usize..];
-        let len = here.len().min(rest.len());
-        let (now, later) = rest.split_at_mut(len);
-        now.copy_from_slice(&here[..len]);
-        (rest, at) = (later, at + len as u64);
-    }
-}
-
-/// Whether bytes are those of a content from `offset` on.
-///
-/// # Errors
-///
-/// [`Violation::Content`] with the first that is not.
-pub fn verify(key: u64, offset: u64, data: &[u8]) -> Result<(), Violation> {
-    let mut expected = [0; 512];
-    let mut at = offset;
-    for part in data.chunks(expected.len()) {
-        let expected = &mut expected[..part.len()];
-        fill(key, at, expected);
-        if part != expected {
-            let wrong =
-                part.iter().zip(&*expected).position(|(found, expected)| found != expected).unwrap_or(0);
-            let (expected, found) = (expected[wrong], part[wrong]);
-            return Err(Violation::Content { key, offset: at + wrong as u64, expected, found });
-        }
-        at += part.len() as u64;
-    }
-    Ok(())
-}
-
-/// Eight bytes of a content: SplitMix64's output function over key and place.
-fn word(key: u64, at: u64) -> u64 {
-    crate::Rng::new(key ^ at.wrapping_mul(0x9e37_79b9_7f4a_7c15)).next_u64()
 }
 
 /// What is remembered from step to step.

@@ -13,6 +13,7 @@ use crust_proto::{Duration, PeerId};
 
 use super::plan::{Load, Pair, Plan};
 use super::read_steps::HEADER;
+use crate::checks::{WrongByte, fill, verify};
 use crate::record::Recorder;
 
 /// Bytes written or read at once.
@@ -226,7 +227,7 @@ struct Header {
 
 impl Header {
     fn encode(self) -> [u8; HEADER as usize] {
-        ((u64::from(self.step) << 32) | u64::from(self.index)).to_be_bytes()
+        self.key().to_be_bytes()
     }
 
     fn decode(bytes: [u8; HEADER as usize]) -> Self {
@@ -234,23 +235,9 @@ impl Header {
         Self { step: (both >> 32) as u32, index: both as u32 }
     }
 
-    /// The content from a place on.
-    fn fill(self, from: u64, buffer: &mut [u8]) {
-        // At most 2^27 words, 2^17 pieces, 2^10 steps: no two places have one number.
-        let key = (u64::from(self.step) << 46) ^ (u64::from(self.index) << 28);
-        for (at, byte) in (from..).zip(buffer) {
-            // Each group of eight bytes differs from every other one: what is lost, repeated or moved is noticed.
-            let word = (at / 8 + key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            *byte = (word ^ (word >> 29)).to_le_bytes()[(at % 8) as usize];
-        }
-    }
-
-    /// Where what arrived first differs from what was sent.
-    fn difference(self, from: u64, arrived: &[u8]) -> Option<u64> {
-        let mut wanted = vec![0; arrived.len()];
-        self.fill(from, &mut wanted);
-        let at = wanted.iter().zip(arrived).position(|(wanted, arrived)| wanted != arrived)?;
-        Some(from + at as u64)
+    /// What its content is called. No two pieces of a run have one name.
+    const fn key(self) -> u64 {
+        ((self.step as u64) << 32) | self.index as u64
     }
 }
 
@@ -276,12 +263,14 @@ async fn stream_in(ledger: Ledger, pair: Pair, mut stream: RecvStream) {
             Err(error) => transfer.fault(cannot_read(at, &error)),
             Ok(0) if at == transfer.bytes() => transfer.piece(header.index, false),
             Ok(0) => transfer.fault(format!("stream {} ended after {at} bytes", header.index)),
-            Ok(count) => match header.difference(at, &buffer[..count]) {
-                Some(wrong) => transfer.fault(format!("byte {wrong} of stream {} is wrong", header.index)),
-                None if at + count as u64 > transfer.bytes() => {
+            Ok(count) => match verify(header.key(), at, &buffer[..count]) {
+                Err(WrongByte { offset, .. }) => {
+                    transfer.fault(format!("byte {offset} of stream {} is wrong", header.index));
+                }
+                Ok(()) if at + count as u64 > transfer.bytes() => {
                     transfer.fault(format!("stream {} is too long", header.index));
                 }
-                None => {
+                Ok(()) => {
                     transfer.arrived += count as u64;
                     at += count as u64;
                     over = false;
@@ -317,8 +306,8 @@ fn whole(ledger: &Ledger, pair: Pair, data: &[u8], in_order: bool) {
         let content = data.get(HEADER as usize..).unwrap_or_default();
         if data.len() as u64 != transfer.bytes() {
             transfer.fault(format!("piece {} has {} bytes", header.index, data.len()));
-        } else if let Some(wrong) = header.difference(0, content) {
-            transfer.fault(format!("byte {} of piece {} is wrong", wrong + HEADER, header.index));
+        } else if let Err(WrongByte { offset, .. }) = verify(header.key(), 0, content) {
+            transfer.fault(format!("byte {} of piece {} is wrong", offset + HEADER, header.index));
         } else {
             transfer.arrived += data.len() as u64;
             transfer.piece(header.index, in_order);
@@ -386,7 +375,7 @@ async fn stream_out(connection: Connection, header: Header, bytes: u64) -> Resul
     let mut at = 0;
     while at < bytes {
         let count = (bytes - at).min(PIECE as u64) as usize;
-        header.fill(at, &mut buffer[..count]);
+        fill(header.key(), at, &mut buffer[..count]);
         stream.write_all(&buffer[..count]).await.map_err(|error| failed(&error))?;
         at += count as u64;
     }
@@ -397,7 +386,7 @@ fn piece(header: Header, bytes: u64) -> Vec<u8> {
     let mut data = vec![0; bytes.max(HEADER) as usize];
     let (head, content) = data.split_at_mut(HEADER as usize);
     head.copy_from_slice(&header.encode());
-    header.fill(0, content);
+    fill(header.key(), 0, content);
     data
 }
 

@@ -45,10 +45,13 @@ fn whatever_is_wrong_with_a_message_is_found() {
     flipped[50] ^= 1;
     let mut moved = message(0);
     moved.copy_within(16..32, 24);
+    let mut of_another = message(1);
+    of_another[..HEADER as usize].copy_from_slice(&message(0)[..HEADER as usize]);
     let short = piece(Header { step: 7, index: 0 }, 99);
     for (arrive, found) in [
         (vec![flipped], "byte 50 of piece 0 is wrong"),
         (vec![moved], "byte 24 of piece 0 is wrong"),
+        (vec![of_another], "byte 8 of piece 0 is wrong"),
         (vec![short], "piece 0 has 99 bytes"),
         (vec![message(1)], "message 1 arrived after None"),
         (vec![message(0), message(2)], "message 2 arrived after Some(0)"),
@@ -78,21 +81,5 @@ fn what_nobody_sent_is_a_fault_of_the_run() {
         let ledger = messages_of(1, 100);
         whole(&ledger, pair, &data, true);
         assert_eq!(ledger.entries().faults, ["something arrived that nobody sent"]);
-    }
-}
-
-/// No two places of anything sent look alike for 16 bytes.
-#[test]
-fn content_that_is_lost_or_moved_is_noticed() {
-    let mut seen = BTreeSet::new();
-    for (step, index) in [(0, 0), (0, 1), (1, 0), (7, 3), (999, 255)] {
-        let mut content = vec![0; 4096];
-        Header { step, index }.fill(0, &mut content);
-        let mut tail = vec![0; 96];
-        Header { step, index }.fill(4000, &mut tail);
-        assert_eq!(tail, content[4000..]);
-        assert_eq!(Header { step, index }.difference(4000, &tail), None);
-        assert_eq!(Header { step, index }.difference(4001, &tail), Some(4001));
-        assert!(content.windows(16).all(|window| seen.insert(window.to_vec())), "{step} {index}");
     }
 }
