@@ -219,7 +219,7 @@ impl Watch {
         self.time(world)?;
         self.world(world)?;
         // Nodes change when programs run; those run after a step that told somebody something.
-        let told = world.load().told > 0;
+        let told = world.told().len() > 0;
         if std::mem::replace(&mut self.ran, told) {
             self.nodes.retain(|node| !node.monitor.is_over());
             self.nodes.iter().try_for_each(|node| node.check(world))?;
@@ -260,7 +260,7 @@ impl Watch {
     }
 
     fn world(&self, world: &World) -> Result<(), Violation> {
-        let packets = world.load().packets;
+        let packets = world.packets_under_way();
         if packets > self.bounds.packets {
             return Err(Violation::Packets(packets));
         }

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{HostId, InterfaceId, NetError, UdpError, UdpId, UdpOptions};
 use crate::packet::Packet;
-use crate::world::load::fullest;
 
 /// ICMP errors that wait for the program; older ones are forgotten first.
 const MOST_ERRORS: usize = 16;
@@ -191,4 +190,9 @@ impl UdpTable {
         let (generation, entry) = self.slots.get_mut(slot as usize)?;
         Some((UdpId { host, slot, generation: *generation }, entry.as_mut()?))
     }
+}
+
+/// The one that has the least room left, of holdings and their limits; nothing of nothing where there is none.
+pub(crate) fn fullest(all: impl Iterator<Item = (usize, usize)>) -> (usize, usize) {
+    all.min_by_key(|(holds, limit)| *limit as i128 - *holds as i128).unwrap_or_default()
 }

@@ -312,8 +312,8 @@ impl<'a> Swarm<'a> {
             return Some(format!("{tasks} tasks have not ended"));
         }
         let world = self.sim.world();
-        if world.load().packets > 0 {
-            return Some(format!("{} packets are on their way", world.load().packets));
+        if world.packets_under_way() > 0 {
+            return Some(format!("{} packets are on their way", world.packets_under_way()));
         }
         self.setting.places.iter().find_map(|place| {
             let load = world.host_load(place.host);

@@ -1,20 +1,10 @@
-//! What a world holds at present, and what its hosts are about to hear: for whoever watches over a run.
+//! What a host holds, of how much it may, and what hosts are about to hear: for whoever watches over every step of a run.
 
 use crust_proto::Instant;
 
 use super::World;
+use crate::host::udp::fullest;
 use crate::host::{HostEvent, HostId};
-
-/// What a world holds at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WorldLoad {
-    /// Packets on their way.
-    pub packets: usize,
-    /// Things that will happen.
-    pub pending: usize,
-    /// Events that wait for [`World::poll_event`].
-    pub told: usize,
-}
 
 /// What a host or a router holds at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +22,9 @@ pub struct HostLoad {
 }
 
 impl World {
-    /// What the world holds at present. O(1).
-    pub fn load(&self) -> WorldLoad {
-        WorldLoad {
-            packets: self.on_wires + self.moving.len() - self.free_moving.len(),
-            pending: self.heap.len(),
-            told: self.events.len(),
-        }
+    /// Packets that are on their way. O(1).
+    pub fn packets_under_way(&self) -> usize {
+        self.on_wires + self.moving.len() - self.free_moving.len()
     }
 
     /// What a host or a router holds at present. Walks over its sockets.
@@ -61,12 +47,7 @@ impl World {
     }
 
     /// What [`World::poll_event`] will yield.
-    pub fn told(&self) -> impl Iterator<Item = (HostId, HostEvent)> + '_ {
+    pub fn told(&self) -> impl ExactSizeIterator<Item = (HostId, HostEvent)> + '_ {
         self.events.iter().copied()
     }
-}
-
-/// The one that has the least room left, of holdings and their limits; nothing of nothing where there is none.
-pub(crate) fn fullest(all: impl Iterator<Item = (usize, usize)>) -> (usize, usize) {
-    all.min_by_key(|(holds, limit)| *limit as i128 - *holds as i128).unwrap_or_default()
 }

@@ -71,7 +71,7 @@ mod build;
 mod change;
 mod descriptors;
 mod forward;
-pub(crate) mod load;
+mod load;
 mod local;
 mod middlebox;
 mod route;
@@ -82,7 +82,7 @@ mod trace;
 mod way;
 
 pub use crate::host::InterfaceId;
-pub use load::{HostLoad, WorldLoad};
+pub use load::HostLoad;
 pub use middlebox::{HairpinError, Inbound, Middlebox, Outbound, Refusal};
 pub use route::Prefix;
 pub use size::WorldSize;

@@ -38,7 +38,8 @@ impl WorldSize {
 }
 
 impl World {
-    /// How much it holds.
+    /// How much it holds. Walks over all that there is: for looking now and then, not at every step; for that there are
+    /// [`World::packets_under_way`], [`World::told`] and [`World::host_load`].
     pub fn size(&self) -> WorldSize {
         let mut size = WorldSize {
             pending: self.heap.len(),
