@@ -143,7 +143,7 @@ impl Internet {
     ///
     /// # Panics
     ///
-    /// Beyond [`MOST_SITES`].
+    /// Beyond [`MOST_SITES`], and where a NAT's configuration is refused ([`Nat::new`]).
     pub fn site(&mut self, world: &mut World, config: &SiteConfig) -> Site {
         let number = self.next();
         let routed = !config.gates.iter().any(|gate| matches!(gate, Gate::Nat(_)));

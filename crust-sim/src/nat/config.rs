@@ -193,7 +193,11 @@ pub struct NatConfig {
     pub tcp: Rules,
     /// How ports are chosen.
     pub allocation: Allocation,
-    /// The ports to choose from, lowest and highest. A preserved port may lie outside.
+    /// The ports to choose from, lowest and highest, from 1 on. A preserved port may lie outside. [`Nat::new`] and
+    /// [`Nat::set_config`] refuse a range that has none.
+    ///
+    /// [`Nat::new`]: super::Nat::new
+    /// [`Nat::set_config`]: super::Nat::set_config
     pub ports: (u16, u16),
     /// Even ports map to even ports, odd ones to odd ones (RFC 4787 §4.2.2, REQ-4).
     pub parity: bool,
@@ -229,6 +233,13 @@ impl NatConfig {
         change(&mut self.udp);
         change(&mut self.tcp);
         self
+    }
+
+    /// Panics where there is no port to choose from.
+    #[track_caller]
+    pub(super) fn check(&self) {
+        let (low, high) = self.ports;
+        assert!(low > 0 && low <= high, "ports are {low} to {high}, expected two from 1 on, the lower first");
     }
 }
 

@@ -113,7 +113,13 @@ pub struct Nat {
 
 impl Nat {
     /// A box with an empty table. Its external addresses may be of both families.
+    ///
+    /// # Panics
+    ///
+    /// Where [`NatConfig::ports`] is no range: the lower port first, and none is 0.
+    #[track_caller]
     pub fn new(config: NatConfig, external: Vec<IpAddr>, rng: Rng) -> Self {
+        config.check();
         Self {
             config,
             external,
@@ -138,7 +144,13 @@ impl Nat {
 
     /// Changes what the box does, for mappings and packets from now on; the table stays, but for the entries that a lower
     /// limit has no more room for: those that would expire first are gone.
+    ///
+    /// # Panics
+    ///
+    /// As [`Nat::new`]; the box does what it did before.
+    #[track_caller]
     pub fn set_config(&mut self, config: NatConfig) {
+        config.check();
         self.config = config;
         while self.table.len() > config.limits.entries {
             let Some(first) = self.table.first_to_expire(None) else { break };

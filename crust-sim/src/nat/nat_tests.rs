@@ -337,6 +337,21 @@ fn every_port_is_used_before_none_is_left_and_a_freed_one_is_used_again() {
 }
 
 #[test]
+fn a_range_without_ports_is_refused_and_one_of_a_single_port_is_not() {
+    let with = |ports| NatConfig { ports, ..random() };
+    let mut kept = nat(with((4000, 4000)));
+    assert_eq!(kept.udp_out(IN, OUT, 0).port(), 4000);
+    for ports in [(4001, 4000), (0, 4000), (0, 0), (u16::MAX, 1)] {
+        let text = format!("ports are {} to {}, expected two from 1 on, the lower first", ports.0, ports.1);
+        let refused = |made: std::thread::Result<()>| *made.unwrap_err().downcast::<String>().unwrap();
+        assert_eq!(refused(std::panic::catch_unwind(|| drop(nat(with(ports))))), text);
+        let change = std::panic::AssertUnwindSafe(|| kept.set_config(with(ports)));
+        assert_eq!(refused(std::panic::catch_unwind(change)), text);
+    }
+    assert_eq!(kept.config().ports, (4000, 4000));
+}
+
+#[test]
 fn an_inside_host_keeps_to_its_blocks_and_another_gets_others() {
     let allocation = Allocation::Chunked { size: 100, blocks: 2 };
     let mut nat = nat(NatConfig { allocation, ports: (10_000, 19_999), ..cone(STRICT) });

@@ -258,6 +258,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "do = \"gate\"\nsite = \"home\"\ngate = ¦2\nparity = true",
         "expected the number of a gate from 1 to 1, found 2",
     ),
+    (CLOCK, "do = \"gate\"\nsite = \"home\"\nports = ¦[9, 8]", "expected the lower port first"),
     ("[[step]]\ndo = \"connect\"\n", "¦[[step]]\n", "a step needs `do`"),
     (
         "from = \"alice\"",
