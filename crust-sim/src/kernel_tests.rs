@@ -6,10 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crust_proto::{Duration, Instant};
 
 use super::{AIM, DELAY, TCP, TCP_OFFSETS, UDP, UDP_OFFSETS, cells};
-use crate::nat::{Answer, Gate, Kind, NatConfig};
+use crate::nat::{Answer, Gate, Kind, Mapping, NatConfig};
+use crate::oracle::{Method, between};
+use crate::population::{Class, SiteProfile};
 use crate::{
-    ConnectOptions, HostEvent, HostId, Internet, LinkConfig, ListenerId, NetError, Rng, SendOptions,
-    SiteConfig, TcpId, UdpId, UdpOptions, World, seeds,
+    ConnectOptions, HostEvent, HostId, Internet, LinkConfig, ListenerId, NetError, Protocol, Rng,
+    SendOptions, SiteConfig, TcpId, UdpId, UdpOptions, World, seeds,
 };
 
 /// The port by which the sides learn their external endpoints.
@@ -34,20 +36,20 @@ fn no_delay() -> LinkConfig {
 struct Lab {
     world: World,
     hosts: [HostId; 2],
-    /// Whose ports can be predicted.
+    /// Whose ports can be predicted, by this protocol.
     counts: [bool; 2],
     public: HostId,
     rng: Rng,
 }
 
 impl Lab {
-    fn new(names: [&str; 2], seed: u64) -> Self {
+    fn new(names: [&str; 2], protocol: Protocol, seed: u64) -> Self {
         let mut world = World::new(seed);
         let mut internet = Internet::new(&mut world);
         let public = internet.host(&mut world, no_delay());
         let hosts = names.map(|name| host(&mut world, &mut internet, name));
         let rng = world.rng("probe", 0);
-        Self { world, hosts, counts: names.map(|name| name == "seq"), public, rng }
+        Self { world, hosts, counts: names.map(|name| part(name, protocol) == "seq"), public, rng }
     }
 
     fn stun(&self) -> SocketAddr {
@@ -64,12 +66,20 @@ impl Lab {
     }
 }
 
-/// A host in a site of that name.
-fn host(world: &mut World, internet: &mut Internet, name: &str) -> HostId {
+/// What a site is to a protocol: `pr+sy` is port-restricted to UDP and symmetric to TCP.
+fn part(name: &str, protocol: Protocol) -> &str {
+    match (name.split_once('+'), protocol) {
+        (None, _) => name,
+        (Some((udp, _)), Protocol::Udp) => udp,
+        (Some((_, tcp)), Protocol::Tcp) => tcp,
+    }
+}
+
+/// The boxes before a site of that name, the innermost first.
+fn gates(name: &str) -> Vec<Gate> {
     let accepting = NatConfig::default().both(|rules| rules.unsolicited = Answer::Accept);
     let restricted = Kind::PortRestricted.gate();
-    let gates = match name {
-        "pub" => return internet.host(world, no_delay()),
+    match name {
         "fc" => vec![Kind::FullCone.gate()],
         "rc" => vec![Kind::Restricted.gate()],
         "pr" => vec![restricted],
@@ -81,8 +91,27 @@ fn host(world: &mut World, internet: &mut Internet, name: &str) -> HostId {
         "dbS" => vec![restricted, Kind::Symmetric.gate()],
         "rst" => vec![Kind::TcpRst.gate()],
         "acc" => vec![Gate::Nat(accepting)],
+        mixed if mixed.contains('+') => vec![Gate::Nat(mixture(mixed))],
         other => panic!("no site {other}"),
-    };
+    }
+}
+
+/// A NAT that is one thing to UDP and another to TCP. It chooses ports as the one of them that needs new ones.
+fn mixture(name: &str) -> NatConfig {
+    let [udp, tcp] = [Protocol::Udp, Protocol::Tcp].map(|protocol| match gates(part(name, protocol))[..] {
+        [Gate::Nat(config)] => config,
+        _ => panic!("{name} is not of two NATs"),
+    });
+    let base = if udp.udp.mapping == Mapping::EndpointIndependent { tcp } else { udp };
+    NatConfig { udp: udp.udp, tcp: tcp.tcp, ..base }
+}
+
+/// A host in a site of that name.
+fn host(world: &mut World, internet: &mut Internet, name: &str) -> HostId {
+    if name == "pub" {
+        return internet.host(world, no_delay());
+    }
+    let gates = gates(name);
     let config = SiteConfig { gates, lan: no_delay(), ..SiteConfig::of(Kind::Open, no_delay()) };
     let mut site = internet.site(world, &config);
     let host = site.host(world);
@@ -104,7 +133,7 @@ fn host(world: &mut World, internet: &mut Internet, name: &str) -> HostId {
 
 /// Whether two sites hear each other, where each begins so much later.
 fn udp(names: [&str; 2], answers: bool, aim: bool, later: [Duration; 2], seed: u64) -> bool {
-    let mut lab = Lab::new(names, seed);
+    let mut lab = Lab::new(names, Protocol::Udp, seed);
     let to = lab.stun();
     let unspecified = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let mut bind = |host, port| {
@@ -182,7 +211,7 @@ struct Side {
 
 /// Whether two sites get a connection and bytes through it both ways.
 fn tcp(names: [&str; 2], how: Try, seed: u64) -> bool {
-    let mut lab = Lab::new(names, seed);
+    let mut lab = Lab::new(names, Protocol::Tcp, seed);
     let to = lab.stun();
     let unspecified = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let server = lab.world.tcp_listen(lab.public, SocketAddr::new(unspecified, STUN), 9).unwrap();
@@ -365,5 +394,61 @@ fn syns_meet_at_the_offsets_at_which_they_did_with_real_kernels() {
         hold_offsets(TCP_OFFSETS, seed, |names, later| {
             first(&[('Y', &|| tcp(names, Try { once: true, later, ..Try::default() }, seed))])
         });
+    });
+}
+
+// -- each protocol by itself --
+
+/// What the oracle says of two sites.
+fn possible(names: [&str; 2]) -> Vec<Method> {
+    let [a, b] = names.map(|name| SiteProfile {
+        class: Class::Home,
+        nats: vec![mixture(name)],
+        firewall: None,
+        ipv6: None,
+        port_mapping: false,
+        noise_per_second: 0.0,
+    });
+    between(&(&a).into(), &(&b).into())
+}
+
+/// No kernel has been measured for these: the oracle says what they must do.
+#[test]
+fn boxes_that_treat_udp_and_tcp_differently_punch_over_each_as_the_oracle_says() {
+    let (plain, at_once) = (Try::default(), [Duration::ZERO; 2]);
+    let names = ["fc+pr", "pr+fc", "pr+sy", "sy+pr", "fc+sy", "sy+fc", "pr+seq", "seq+pr"];
+    let pairs = names.iter().enumerate().flat_map(|(n, a)| names[..=n].iter().map(|b| [*a, *b]));
+    let pairs: Vec<[&str; 2]> = pairs.collect();
+    seeds(2, |seed| {
+        for names in pairs.clone() {
+            let methods = possible(names);
+            let letter = |all: [(char, &[Method]); 3]| {
+                all.iter()
+                    .find(|(_, of)| of.iter().any(|method| methods.contains(method)))
+                    .map_or('-', |of| of.0)
+            };
+            let by_udp = letter([
+                ('Y', &[Method::PlainUdp]),
+                ('y', &[Method::ObservedUdp]),
+                ('p', &[Method::PredictedUdp, Method::MutuallyPredictedUdp]),
+            ]);
+            let by_tcp = letter([
+                ('y', &[Method::TcpSimultaneousOpen]),
+                ('p', &[Method::PredictedTcp, Method::MutuallyPredictedTcp]),
+                ('-', &[]),
+            ]);
+            let counts = |protocol| names.iter().any(|name| part(name, protocol) == "seq");
+            let found = first(&[
+                ('Y', &|| udp(names, false, false, at_once, seed)),
+                ('y', &|| udp(names, true, false, at_once, seed)),
+                ('p', &|| counts(Protocol::Udp) && udp(names, true, true, at_once, seed)),
+            ]);
+            assert_eq!(found, by_udp, "UDP, {names:?}, seed {seed}");
+            let found = first(&[
+                ('y', &|| tcp(names, Try { listens: true, ..plain }, seed)),
+                ('p', &|| counts(Protocol::Tcp) && tcp(names, Try { aim: true, ..plain }, seed)),
+            ]);
+            assert_eq!(found, by_tcp, "TCP, {names:?}, seed {seed}");
+        }
     });
 }

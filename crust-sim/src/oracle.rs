@@ -52,19 +52,26 @@ pub enum Ports {
     Random,
 }
 
-/// A box between a host and the world.
+/// What a box does with one protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate {
+pub struct Behaviour {
     /// What its mappings depend on; a firewall's are independent.
     pub mapping: Mapping,
     /// Whom it lets in.
     pub filter: Filter,
-    /// How it chooses ports.
+    /// Whether what hosts behind it send to each other's external addresses comes back inside.
+    pub hairpin: bool,
+}
+
+/// A box between a host and the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// What it does with UDP.
+    pub udp: Behaviour,
+    /// What it does with TCP.
+    pub tcp: Behaviour,
+    /// How it chooses ports, of both.
     pub ports: Ports,
-    /// Whether UDP between hosts behind it comes back inside.
-    pub hairpin_udp: bool,
-    /// The same for TCP.
-    pub hairpin_tcp: bool,
 }
 
 /// Whether a site has IPv6.
@@ -142,12 +149,11 @@ impl Method {
 /// The methods by which two sites can get a direct path, best first. None: it is hopeless.
 pub fn between(a: &Site, b: &Site) -> Vec<Method> {
     let udp = !a.udp_blocked && !b.udp_blocked;
-    let (near, far) = (Whole::of(&a.gates), Whole::of(&b.gates));
     // By external addresses, two sites behind one box need its hairpin.
     let shared = a.carrier.is_some() && a.carrier == b.carrier;
     let outermost = if shared { a.gates.last() } else { None };
-    let udp_returns = outermost.is_none_or(|gate| gate.hairpin_udp);
-    let tcp_returns = outermost.is_none_or(|gate| gate.hairpin_tcp);
+    let udp_returns = outermost.is_none_or(|gate| gate.udp.hairpin);
+    let tcp_returns = outermost.is_none_or(|gate| gate.tcp.hairpin);
     let mut methods = Vec::new();
     if a.gates.is_empty() || b.gates.is_empty() {
         methods.push(Method::Open);
@@ -159,10 +165,10 @@ pub fn between(a: &Site, b: &Site) -> Vec<Method> {
         methods.push(Method::Ipv6);
     }
     if udp && udp_returns {
-        methods.extend(by_udp(near, far));
+        methods.extend(by_udp(Whole::of_udp(a), Whole::of_udp(b)));
     }
     if tcp_returns {
-        methods.extend(by_tcp(near, far));
+        methods.extend(by_tcp(Whole::of_tcp(a), Whole::of_tcp(b)));
     }
     methods.sort_unstable();
     methods
@@ -173,7 +179,7 @@ fn maps_ports(site: &Site) -> bool {
     site.port_mapping && site.gates.len() == 1 && site.carrier.is_none()
 }
 
-/// All boxes of a site as one.
+/// All boxes of a site as one, for one protocol.
 #[derive(Clone, Copy)]
 struct Whole {
     mapping: Mapping,
@@ -182,10 +188,18 @@ struct Whole {
 }
 
 impl Whole {
-    fn of(gates: &[Gate]) -> Self {
+    fn of_udp(site: &Site) -> Self {
+        Self::of(&site.gates, |gate| gate.udp)
+    }
+
+    fn of_tcp(site: &Site) -> Self {
+        Self::of(&site.gates, |gate| gate.tcp)
+    }
+
+    fn of(gates: &[Gate], protocol: impl Fn(&Gate) -> Behaviour) -> Self {
         // Every box must let a packet in, and one that maps dependently is enough to make the whole do so.
-        let filter = gates.iter().map(|gate| gate.filter).max().unwrap_or(Filter::Independent);
-        let dependent = gates.iter().position(|gate| gate.mapping == Mapping::Dependent);
+        let filter = gates.iter().map(|gate| protocol(gate).filter).max().unwrap_or(Filter::Independent);
+        let dependent = gates.iter().position(|gate| protocol(gate).mapping == Mapping::Dependent);
         // A new port of that box is a new endpoint for those outside it: the outermost that doesn't keep it decides.
         let visible =
             dependent.and_then(|from| gates[from..].iter().rev().find(|gate| gate.ports != Ports::Kept));

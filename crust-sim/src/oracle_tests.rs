@@ -2,7 +2,8 @@ use super::*;
 use crate::kernel;
 
 fn gate(mapping: Mapping, filter: Filter, ports: Ports) -> Gate {
-    Gate { mapping, filter, ports, hairpin_udp: false, hairpin_tcp: false }
+    let both = Behaviour { mapping, filter, hairpin: false };
+    Gate { udp: both, tcp: both, ports }
 }
 
 fn site(gates: Vec<Gate>) -> Site {
@@ -35,7 +36,7 @@ fn named(name: &str) -> Site {
 
 /// The letter by which the laboratory would write the best UDP method that it tried.
 fn letter(a: &Site, b: &Site) -> char {
-    by_udp(Whole::of(&a.gates), Whole::of(&b.gates))
+    by_udp(Whole::of_udp(a), Whole::of_udp(b))
         .into_iter()
         .find_map(|method| match method {
             Method::PlainUdp => Some('Y'),
@@ -49,7 +50,7 @@ fn letter(a: &Site, b: &Site) -> char {
 
 /// The same for TCP.
 fn tcp_letter(a: &Site, b: &Site) -> char {
-    match by_tcp(Whole::of(&a.gates), Whole::of(&b.gates)) {
+    match by_tcp(Whole::of_tcp(a), Whole::of_tcp(b)) {
         Some(Method::TcpSimultaneousOpen) => 'y',
         Some(Method::PredictedTcp | Method::MutuallyPredictedTcp) => 'p',
         _ => '-',
@@ -76,7 +77,7 @@ fn it_agrees_with_the_published_table_of_pairs() {
     use Ports::{Random, Sequential};
     let eim = |filter| site(vec![cone(filter)]);
     let edm = |filter, ports| site(vec![gate(Mapping::Dependent, filter, ports)]);
-    let udp = |a: &Site, b: &Site| by_udp(Whole::of(&a.gates), Whole::of(&b.gates));
+    let udp = |a: &Site, b: &Site| by_udp(Whole::of_udp(a), Whole::of_udp(b));
     // “Which pairs can be punched over UDP”, row by row.
     for a in [Eif, Adf, Apdf] {
         for b in [Eif, Adf, Apdf] {
@@ -112,6 +113,32 @@ fn the_outermost_box_that_does_not_keep_ports_decides_what_can_be_predicted() {
     assert!(predicted(vec![shuffling, symmetric(Ports::Sequential)]));
 }
 
+/// UDP as by one box, TCP as by another.
+fn mixed(udp: Gate, tcp: Gate, ports: Ports) -> Site {
+    site(vec![Gate { udp: udp.udp, tcp: tcp.tcp, ports }])
+}
+
+#[test]
+fn each_protocol_goes_by_its_own_mappings_and_filters() {
+    use Method::{BirthdayUdp, ObservedUdp, PlainUdp, PredictedTcp, PredictedUdp, TcpSimultaneousOpen};
+    let (strict, open) = (cone(Filter::AddressAndPort), cone(Filter::Independent));
+    let dependent = symmetric(Ports::Random);
+    let other = named("pr");
+    assert_eq!(between(&mixed(strict, dependent, Ports::Random), &other), [PlainUdp]);
+    assert_eq!(between(&mixed(dependent, strict, Ports::Random), &other), [TcpSimultaneousOpen, BirthdayUdp]);
+    let counting = mixed(strict, dependent, Ports::Sequential);
+    assert_eq!(between(&counting, &other), [PlainUdp, PredictedTcp]);
+    let counting = mixed(dependent, strict, Ports::Sequential);
+    assert_eq!(between(&counting, &other), [TcpSimultaneousOpen, PredictedUdp, BirthdayUdp]);
+    // The filter too.
+    assert_eq!(between(&mixed(open, strict, Ports::Kept), &named("sy")), [ObservedUdp]);
+    assert_eq!(between(&mixed(strict, open, Ports::Kept), &named("sy")), [TcpSimultaneousOpen, BirthdayUdp]);
+    // Of two boxes in a row each decides for its protocol.
+    let [outer, inner] = [mixed(dependent, strict, Ports::Random), mixed(strict, dependent, Ports::Random)];
+    let nested = site([inner.gates, outer.gates].concat());
+    assert_eq!(between(&nested, &other), [BirthdayUdp]);
+}
+
 #[test]
 fn without_udp_crossing_syns_join_what_plain_datagrams_would() {
     let blocked = |name| Site { udp_blocked: true, ..named(name) };
@@ -143,16 +170,16 @@ fn ipv6_on_both_sides_joins_what_nothing_else_does() {
 
 #[test]
 fn behind_one_carrier_its_hairpin_decides_for_each_protocol() {
-    for (hairpin_udp, hairpin_tcp) in [(false, false), (true, false), (false, true), (true, true)] {
+    for (udp, tcp) in [(false, false), (true, false), (false, true), (true, true)] {
         let behind = |carrier| {
             let mut one = named("dbl");
             one.carrier = Some(carrier);
-            one.gates[1] = Gate { hairpin_udp, hairpin_tcp, ..one.gates[1] };
+            (one.gates[1].udp.hairpin, one.gates[1].tcp.hairpin) = (udp, tcp);
             one
         };
         let methods = between(&behind(1), &behind(1));
-        assert_eq!(methods.contains(&Method::PlainUdp), hairpin_udp);
-        assert_eq!(methods.contains(&Method::TcpSimultaneousOpen), hairpin_tcp);
+        assert_eq!(methods.contains(&Method::PlainUdp), udp);
+        assert_eq!(methods.contains(&Method::TcpSimultaneousOpen), tcp);
         // Behind different ones nothing has to come back.
         assert!(between(&behind(1), &behind(2)).contains(&Method::PlainUdp));
     }

@@ -440,16 +440,21 @@ impl TryFrom<f64> for Rate {
 impl From<&SiteProfile> for oracle::Site {
     fn from(site: &SiteProfile) -> Self {
         let nats = site.nats.iter().map(gate);
-        let stateful = |firewall: &FirewallConfig| firewall.tcp.unsolicited != Answer::Accept;
+        let stateful = |firewall: &FirewallConfig| {
+            [firewall.udp, firewall.tcp].iter().any(|rules| rules.unsolicited != Answer::Accept)
+        };
         // A firewall is a gate that keeps endpoints as they are; an open one is none.
-        let firewall =
-            site.firewall.iter().filter(|firewall| stateful(firewall)).map(|firewall| oracle::Gate {
+        let firewall = site.firewall.iter().filter(|firewall| stateful(firewall)).map(|firewall| {
+            let [udp, tcp] = [firewall.udp, firewall.tcp].map(|rules| oracle::Behaviour {
                 mapping: oracle::Mapping::Independent,
-                filter: filter(firewall.udp.filtering),
-                ports: oracle::Ports::Kept,
-                hairpin_udp: true,
-                hairpin_tcp: true,
+                filter: match rules.unsolicited {
+                    Answer::Accept => oracle::Filter::Independent,
+                    Answer::Silence | Answer::Rst | Answer::Icmp => filter(rules.filtering),
+                },
+                hairpin: true,
             });
+            oracle::Gate { udp, tcp, ports: oracle::Ports::Kept }
+        });
         Self {
             gates: nats.chain(firewall).collect(),
             udp_blocked: site.nats.iter().any(|nat| nat.udp_blocked)
@@ -466,20 +471,20 @@ impl From<&SiteProfile> for oracle::Site {
 }
 
 fn gate(nat: &NatConfig) -> oracle::Gate {
-    oracle::Gate {
-        mapping: match nat.udp.mapping {
+    let [udp, tcp] = [&nat.udp, &nat.tcp].map(|rules| oracle::Behaviour {
+        mapping: match rules.mapping {
             Mapping::EndpointIndependent => oracle::Mapping::Independent,
             Mapping::AddressDependent | Mapping::AddressAndPortDependent => oracle::Mapping::Dependent,
         },
-        filter: filter(nat.udp.filtering),
-        ports: match nat.allocation {
-            Allocation::Preserving(_) => oracle::Ports::Kept,
-            Allocation::Sequential { .. } => oracle::Ports::Sequential,
-            Allocation::Random | Allocation::Chunked { .. } => oracle::Ports::Random,
-        },
-        hairpin_udp: nat.udp.hairpin != Hairpin::No,
-        hairpin_tcp: nat.tcp.hairpin != Hairpin::No,
-    }
+        filter: filter(rules.filtering),
+        hairpin: rules.hairpin != Hairpin::No,
+    });
+    let ports = match nat.allocation {
+        Allocation::Preserving(_) => oracle::Ports::Kept,
+        Allocation::Sequential { .. } => oracle::Ports::Sequential,
+        Allocation::Random | Allocation::Chunked { .. } => oracle::Ports::Random,
+    };
+    oracle::Gate { udp, tcp, ports }
 }
 
 const fn filter(filtering: Filtering) -> oracle::Filter {
