@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crust_proto::{Duration, Instant};
 
 use super::{AIM, DELAY, TCP, TCP_OFFSETS, UDP, UDP_OFFSETS, cells};
-use crate::nat::{Answer, Gate, Kind, Mapping, NatConfig};
+use crate::kinds::{Gate, Kind};
+use crate::nat::{Answer, Mapping, NatConfig};
 use crate::oracle::{Method, between};
 use crate::population::{Class, SiteProfile};
 use crate::{

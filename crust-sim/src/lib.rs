@@ -91,25 +91,27 @@
 //!
 //! # The rooms
 //!
-//! Imports go downwards.
+//! Imports go downwards: each line knows those below it, and none beside or above it.
 //!
 //! ```text
-//! meeting  whether two sites meet     scenario  runs described by files     swarm  worlds full of faults
-//! page     recordings as a page for a browser     pcap   as captures for Wireshark
+//! scenario  runs described by files     swarm  worlds full of faults
+//! meeting  whether two sites meet
+//! page  recordings as a page for a browser
+//! pcap  recordings as captures for Wireshark
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! checks   what must hold after every step     record   what a run leaves to be looked at
-//! program  async programs written against crust-async, on an executor in virtual time     seeds   what a test runs with
-//! bare     the same without async: engines, and an event loop     cipher   a provider that encrypts nothing
+//! checks  what must hold after every step     record  what a run leaves to be looked at
+//! program  async programs written against crust-async     bare  the same without async: engines, and an event loop
+//! executor  what polls programs in virtual time     cipher  a provider that encrypts nothing     seeds  what a test runs with
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! oracle   what must be possible between two sites     population   sites by measured shares
-//! stun     a STUN server and the probes of RFC 5780     site   hosts behind NATs, in one call
+//! stun  a STUN server and the probes of RFC 5780     population  sites by measured shares
+//! site  hosts behind NATs, in one call     oracle  what must be possible between two sites
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! world    the heap and the clock; devices, what is plugged into what, routing, changes
-//! host     a host's sockets: UDP, and TCP by smoltcp
-//! nat      one NAT: mapping, filtering, allocation      firewall   the same without translation
-//! link     what becomes of a packet between two ends
+//! world  the heap and the clock; devices, what is plugged into what, routing, changes     kinds  boxes by the names people know
+//! host  a host's sockets: UDP, and TCP by smoltcp     firewall  a NAT's filter without translation
+//! link  what becomes of a packet between two ends     nat  one NAT: mapping, filtering, allocation
 //! ───────────────────────────────────────────────────────────────────────────────────
-//! packet   encoded IP packets: read, written, rewritten     flow   what headers tell     rng     digest     place
+//! packet  encoded IP packets: read, written, rewritten
+//! flow  what headers tell     rng  chance     digest  hashes     place  lines and columns     caught  panics as values
 //! ```
 //!
 //! Packets are encoded IP packets everywhere: links, NATs and hosts see what a wire would show, and nothing else.
@@ -127,6 +129,7 @@ pub mod flow;
 pub mod host;
 #[cfg(test)]
 mod kernel;
+pub mod kinds;
 pub mod link;
 pub mod meeting;
 pub mod nat;
@@ -151,8 +154,8 @@ pub use host::{
     ConnectOptions, HostEvent, HostId, HostStats, InterfaceId, ListenerId, NetError, Received, SendOptions,
     TcpId, TcpState, UdpError, UdpId, UdpOptions,
 };
+pub use kinds::Kind;
 pub use link::LinkConfig;
-pub use nat::kinds::Kind;
 pub use packet::{Ecn, IcmpKind, Packet};
 pub use program::Sim;
 pub use rng::Rng;

@@ -28,7 +28,7 @@ use crust_proto::{Contact, Duration, Instant, Priority};
 
 use crate::checks::Checks;
 use crate::firewall::FirewallConfig;
-use crate::nat::kinds::Gate;
+use crate::kinds::Gate;
 use crate::oracle::{self, Method};
 use crate::population::{Class, Population, SiteProfile};
 use crate::record::Recorder;

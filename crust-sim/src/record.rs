@@ -4,7 +4,7 @@
 //! hosts have which names ([`Recorder::name`]), and, through the provider of their nodes ([`Recorder::provider`]),
 //! what packets hold. Then the run goes on as it would have without it: the same packets at the same times, the same
 //! hash. What was recorded ([`Recorder::recording`]) is written as capture files ([`crate::pcap`]) or as a page
-//! ([`crate::page`]).
+//! ([`crate::page`]), or as both at once for a test that fails ([`page::save`](crate::page::save)).
 //!
 //! ```
 //! use crust_proto::{Duration, Priority};
@@ -38,9 +38,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufWriter, Write as _};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crust_async::{Connection, ConnectionWatcher};
@@ -48,8 +45,6 @@ use crust_proto::crypto::CryptoProvider;
 use crust_proto::handshake::envelope::{HelloKind, ReplyKind};
 use crust_proto::{Duration, Instant};
 
-use crate::page::{self, Page};
-use crate::pcap::{self, Capture};
 use crate::world::{Sight, Tapped};
 use crate::{HostId, InterfaceId, Sim};
 
@@ -267,30 +262,6 @@ impl Recorder {
         recording.samples.extend(sample(now, &watchers));
         recording.notes.sort_by_key(|note| note.now);
         recording
-    }
-
-    /// Writes all there is to look at, for a test that fails: `STEM.pcapng`, `STEM.contents.pcapng` and `STEM.html`.
-    ///
-    /// # Errors
-    ///
-    /// What the system says of the files.
-    pub fn save(&self, stem: impl AsRef<Path>) -> io::Result<()> {
-        let stem = stem.as_ref();
-        let recording = self.recording();
-        let create = |end: &str| {
-            let mut name = stem.as_os_str().to_owned();
-            name.push(end);
-            File::create(name).map(BufWriter::new)
-        };
-        for (end, capture) in [(".pcapng", Capture::Packets), (".contents.pcapng", Capture::Contents)] {
-            let mut file = create(end)?;
-            pcap::write(&recording, capture, &mut file)?;
-            file.flush()?;
-        }
-        let title = stem.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut file = create(".html")?;
-        page::write(&Page { runs: vec![(title.clone(), recording)], title, ..Page::default() }, &mut file)?;
-        file.flush()
     }
 
     /// The observer.

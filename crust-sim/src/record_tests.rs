@@ -228,17 +228,3 @@ fn a_provider_stays_the_one_that_it_was() {
         }
     }
 }
-
-#[test]
-fn all_there_is_to_look_at_is_written_in_one_call() {
-    let recorder = recorder();
-    transfer(1, 50_000, Some(&recorder));
-    let folder = tempfile::tempdir().unwrap();
-    recorder.save(folder.path().join("failed with seed 1")).unwrap();
-    let read = |end: &str| std::fs::read(folder.path().join(format!("failed with seed 1{end}"))).unwrap();
-    assert!(
-        read(".pcapng").len() > 50_000 && read(".contents.pcapng").windows(20).any(|bytes| bytes == [7; 20])
-    );
-    assert!(String::from_utf8(read(".html")).unwrap().contains("<h1>failed with seed 1</h1>"));
-    assert!(recorder.save(folder.path().join("no such folder/x")).is_err());
-}

@@ -14,9 +14,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::firewall::{Firewall, FirewallConfig};
+use crate::kinds::{Gate, Kind};
 use crate::link::LinkConfig;
 use crate::nat::Nat;
-use crate::nat::kinds::{Gate, Kind};
 use crate::world::Middlebox;
 use crate::{HostId, InterfaceId, Prefix, SegmentId, World};
 

@@ -3,7 +3,7 @@
 use crust_async::{CloseReason, Connection, Node};
 use crust_proto::{Duration, Priority};
 use crust_sim::checks::Checks;
-use crust_sim::nat::kinds::Gate;
+use crust_sim::kinds::Gate;
 use crust_sim::{HostId, Internet, Kind, LinkConfig, Sim, Site, SiteConfig, seeds};
 
 /// How many seeds each scenario is run with.

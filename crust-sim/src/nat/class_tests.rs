@@ -1,5 +1,6 @@
 use super::testing::*;
 use super::*;
+use crate::kinds::{Gate, Kind};
 
 const MAPPINGS: [Mapping; 3] =
     [Mapping::EndpointIndependent, Mapping::AddressDependent, Mapping::AddressAndPortDependent];

@@ -1,6 +1,6 @@
 //! Every property of a NAT on a switch of its own.
 //!
-//! A [`NatConfig`] says what a box does; [`super::kinds::Kind`] has the combinations that people know by name. Where
+//! A [`NatConfig`] says what a box does; [`Kind`](crate::Kind) has the combinations that people know by name. Where
 //! UDP and TCP may differ ([RFC 4787] for the one, [RFC 5382] for the other) there are two [`Rules`].
 //!
 //! [RFC 4787]: https://www.rfc-editor.org/rfc/rfc4787

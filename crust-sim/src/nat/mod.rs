@@ -61,7 +61,6 @@
 pub mod config;
 mod connection;
 mod held;
-pub mod kinds;
 mod mapped;
 mod ports;
 mod request;
@@ -89,7 +88,6 @@ pub use config::{
 };
 use connection::{Connection, Direction, Phase, opens};
 use held::Held;
-pub use kinds::{Gate, Kind};
 use mapped::{Mapped, Mappings, Towards};
 use ports::{Ports, Request};
 use table::{Entry, Table};

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::testing::*;
 use super::*;
+use crate::kinds::{Gate, Kind};
 
 fn cone(filtering: Filtering) -> NatConfig {
     NatConfig { allocation: Allocation::Preserving(Collision::Random), ..NatConfig::default() }

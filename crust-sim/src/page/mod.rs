@@ -8,10 +8,13 @@
 //! 16,000 in all; figures are gathered into 400 points a curve. What is left out is said on the page.
 
 use std::fmt::Write as _;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
 
 use crust_proto::{Duration, Instant};
 
+use crate::pcap::{self, Capture};
 use crate::record::Recording;
 use crate::record::journey::{Journey, journeys};
 use crate::world::Sight;
@@ -107,6 +110,29 @@ pub fn write(page: &Page, out: &mut dyn io::Write) -> io::Result<()> {
         left -= run(page, nth, share, out)?;
     }
     write!(out, "</main>\n<script>\n{}</script>\n</body>\n</html>\n", include_str!("script.js"))
+}
+
+/// Writes all there is to look at of a run, for a test that fails: `STEM.pcapng`, `STEM.contents.pcapng` and `STEM.html`.
+///
+/// # Errors
+///
+/// What the system says of the files.
+pub fn save(recording: &Recording, stem: impl AsRef<Path>) -> io::Result<()> {
+    let stem = stem.as_ref();
+    let create = |end: &str| {
+        let mut name = stem.as_os_str().to_owned();
+        name.push(end);
+        File::create(name).map(BufWriter::new)
+    };
+    for (end, capture) in [(".pcapng", Capture::Packets), (".contents.pcapng", Capture::Contents)] {
+        let mut file = create(end)?;
+        pcap::write(recording, capture, &mut file)?;
+        file.flush()?;
+    }
+    let title = stem.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut file = create(".html")?;
+    write(&Page { runs: vec![(title.clone(), recording.clone())], title, ..Page::default() }, &mut file)?;
+    file.flush()
 }
 
 /// Links to all runs, where no matrix leads to them.

@@ -169,3 +169,16 @@ fn a_run_says_how_many_packets_were_lost_and_how_many_dropped() {
         assert!(html.contains(&format!("<b>{count}</b> {name}</li>")), "{count} {name}");
     }
 }
+
+#[test]
+fn all_there_is_to_look_at_is_written_in_one_call() {
+    let recording = recorded(1, 50_000);
+    let folder = tempfile::tempdir().unwrap();
+    save(&recording, folder.path().join("failed with seed 1")).unwrap();
+    let read = |end: &str| std::fs::read(folder.path().join(format!("failed with seed 1{end}"))).unwrap();
+    assert!(
+        read(".pcapng").len() > 50_000 && read(".contents.pcapng").windows(20).any(|bytes| bytes == [7; 20])
+    );
+    assert!(String::from_utf8(read(".html")).unwrap().contains("<h1>failed with seed 1</h1>"));
+    assert!(save(&recording, folder.path().join("no such folder/x")).is_err());
+}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::plan::{Action, Direction, Fault, Member, PlaceKind, Wire};
 use super::run::Run;
 use crate::InterfaceId;
+use crate::kinds::Gate;
 use crate::link::LinkConfig;
-use crate::nat::kinds::Gate;
 
 /// What lasts.
 #[derive(Debug, Default)]

@@ -212,8 +212,7 @@ fn a_gate_may_become_any_other_under_way() {
         "pooling = \"arbitrary\"",
         "parity = true",
     ];
-    let nats =
-        crate::Kind::ALL.into_iter().filter(|kind| matches!(kind.gate(), crate::nat::kinds::Gate::Nat(_)));
+    let nats = crate::Kind::ALL.into_iter().filter(|kind| matches!(kind.gate(), crate::kinds::Gate::Nat(_)));
     let keys = keys.map(str::to_owned).into_iter().chain(nats.map(|kind| format!("kind = \"{kind}\"")));
     let steps = keys.map(|keys| {
         let talk = "do = \"datagrams\"\nbytes = 9\nwait = \"100ms\"\n";

@@ -3,8 +3,8 @@
 use crust_proto::{Duration, Network, Priority};
 
 use crate::SiteConfig;
+use crate::kinds::Gate;
 use crate::link::{Bursts, LinkConfig, Oversize};
-use crate::nat::kinds::Gate;
 
 /// A whole file.
 #[derive(Clone, Debug)]

@@ -6,11 +6,11 @@ use super::plan::{Host, LinkSetting, Node, NodeSetting, Place, PlaceKind};
 use super::read::{Fault, Name, Read, Table, Value};
 use crate::SiteConfig;
 use crate::firewall::FirewallConfig;
+use crate::kinds::{Gate, Kind};
 use crate::link::{Bursts, LinkConfig, Oversize};
-use crate::nat::kinds::Gate;
 use crate::nat::{
-    Allocation, Answer, Collision, Filtering, Full, Hairpin, Kind, Lifetimes, Limits, Mapping, NatConfig,
-    Pooling, Refresh,
+    Allocation, Answer, Collision, Filtering, Full, Hairpin, Lifetimes, Limits, Mapping, NatConfig, Pooling,
+    Refresh,
 };
 use crate::site::{MOST_HOSTS, MOST_SITES};
 

@@ -6,11 +6,11 @@ use crust_proto::{Config, Network, SecretKey};
 use super::plan::PlaceKind;
 use super::*;
 use crate::firewall::FirewallConfig;
+use crate::kinds::{Gate, Kind};
 use crate::link::{Bursts, LinkConfig, Oversize};
-use crate::nat::kinds::Gate;
 use crate::nat::{
-    Allocation, Answer, Collision, Filtering, Full, Hairpin, Kind, Lifetimes, Limits, Mapping, NatConfig,
-    Pooling, Refresh,
+    Allocation, Answer, Collision, Filtering, Full, Hairpin, Lifetimes, Limits, Mapping, NatConfig, Pooling,
+    Refresh,
 };
 use crate::{Sim, SiteConfig};
 

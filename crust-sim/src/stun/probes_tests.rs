@@ -4,9 +4,8 @@
 
 use super::*;
 use crate::firewall::{FirewallConfig, FirewallRules};
-use crate::nat::{
-    self, Allocation, Answer, Collision, Gate, Hairpin, Kind, Lifetimes, NatConfig, Refresh, Rules,
-};
+use crate::kinds::{Gate, Kind};
+use crate::nat::{self, Allocation, Answer, Collision, Hairpin, Lifetimes, NatConfig, Refresh, Rules};
 use crate::{Internet, LinkConfig, SiteConfig, seeds};
 
 /// Longer than any lifetime here.

@@ -4,10 +4,10 @@ use crust_proto::{Config, Duration, SecretKey};
 
 use super::faults::Fault;
 use crate::firewall::FirewallConfig;
+use crate::kinds::{Gate, Kind};
 use crate::link::LinkConfig;
 use crate::meeting::TODAY;
 use crate::nat::NatConfig;
-use crate::nat::kinds::{Gate, Kind};
 use crate::oracle::{self, Method};
 use crate::population::{Mix, Population, SiteProfile};
 use crate::{HostId, InterfaceId, Internet, Rng, SegmentId, SiteConfig, World};

@@ -9,10 +9,10 @@ use std::str::FromStr;
 
 use crust_proto::Duration;
 
-use super::config::{
+use crate::firewall::FirewallConfig;
+use crate::nat::{
     Allocation, Answer, Collision, Filtering, Full, Hairpin, Lifetimes, Limits, Mapping, NatConfig, Rules,
 };
-use crate::firewall::FirewallConfig;
 
 /// The external port at which the laboratory's sequential NAT starts.
 const SEQUENTIAL_START: u16 = 40_000;
