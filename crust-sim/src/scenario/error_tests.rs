@@ -246,7 +246,27 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         PARTITION,
         "do = \"gate\"\nsite = ¦\"office\"\nmapping = \"address-dependent\"",
-        "this site has no gate that could change",
+        "this site has no gate that could change but that of its IPv6: say `gate = \"ipv6\"`",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"office\"\ngate = \"ipv6\"\n¦mapping = \"address-dependent\"",
+        "a firewall has no key `mapping`",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"office\"\ngate = \"ipv6\"\nkind = ¦\"full-cone\"",
+        "a NAT stays a NAT, and a firewall a firewall",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"office\"\ngate = ¦\"IPv6\"\nkind = \"open\"",
+        "expected the number of a gate, or \"ipv6\"",
+    ),
+    (
+        CLOCK,
+        "do = \"gate\"\nsite = \"home\"\ngate = ¦\"ipv6\"\nkind = \"open\"",
+        "this site has no IPv6, and no firewall before it",
     ),
     (
         CLOCK,

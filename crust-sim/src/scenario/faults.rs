@@ -2,7 +2,7 @@
 
 use crust_proto::Duration;
 
-use super::plan::{Fault, Wire};
+use super::plan::{Fault, Which, Wire};
 use super::run::{Outcome, Run};
 use super::traffic::Entries;
 use super::units::Time;
@@ -42,8 +42,8 @@ impl Run<'_> {
                 self.say_of_block(*place);
                 self.regate(*place);
             }
-            Fault::Gate { place, gate, .. } => {
-                self.say(None, format!("gate {} of {} changes", gate + 1, self.plan.place(*place)));
+            Fault::Gate { place, which, .. } => {
+                self.say(None, format!("{} changes", self.gate_name(*place, *which)));
                 self.begin(step);
                 self.regate(*place);
             }
@@ -125,9 +125,8 @@ impl Run<'_> {
                 self.say_of_block(*place);
                 self.regate(*place);
             }
-            Fault::Gate { place, gate, .. } => {
-                let name = self.plan.place(*place);
-                self.say(None, format!("the change to gate {} of {name} is over", gate + 1));
+            Fault::Gate { place, which, .. } => {
+                self.say(None, format!("the change to {} is over", self.gate_name(*place, *which)));
                 self.regate(*place);
             }
             Fault::Crash { host, .. } if !self.lasts(|fault| is_crash(fault, *host)) => {
@@ -183,6 +182,14 @@ impl Run<'_> {
         match wire {
             Wire::Site(place) => self.plan.place(place),
             Wire::Host(host) => self.plan.host(host),
+        }
+    }
+
+    fn gate_name(&self, place: usize, which: Which) -> String {
+        let site = self.plan.place(place);
+        match which {
+            Which::Nth(gate) => format!("gate {} of {site}", gate + 1),
+            Which::Ipv6 => format!("the IPv6 firewall of {site}"),
         }
     }
 

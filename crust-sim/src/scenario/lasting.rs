@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plan::{Action, Direction, Fault, Member, PlaceKind, Wire};
+use super::plan::{Action, Direction, Fault, Member, PlaceKind, Which, Wire};
 use super::run::Run;
 use crate::InterfaceId;
 use crate::kinds::Gate;
@@ -125,8 +125,8 @@ impl Run<'_> {
         world.partition(site.lan, &cells);
     }
 
-    /// The gates of a site have the rules of the file, but for what has been changed since and lasts; the outermost
-    /// blocks UDP as long as that lasts, whatever its rules are.
+    /// The gates of a site, and the firewall before its IPv6, have the rules of the file, but for what has been changed
+    /// since and lasts; the outermost and the firewall block UDP as long as that lasts, whatever their rules are.
     pub(super) fn regate(&self, place: usize) {
         let built = self.built.borrow();
         let Some(site) = &built.places[place].site else { return };
@@ -136,7 +136,11 @@ impl Run<'_> {
         let mut blocked = false;
         for fault in self.lasting() {
             match fault {
-                Fault::Gate { place: of, gate, rules: other } if *of == place => rules[*gate] = **other,
+                Fault::Gate { place: of, which, rules: other } if *of == place => match (which, **other) {
+                    (Which::Nth(gate), other) => rules[*gate] = other,
+                    (Which::Ipv6, Gate::Firewall(other)) => ipv6 = Some(other),
+                    (Which::Ipv6, Gate::Nat(_)) => {}
+                },
                 Fault::BlockUdp { place: of, blocked: true } if *of == place => blocked = true,
                 Fault::BlockUdp { place: of, blocked: false } if *of == place => {
                     rules.last_mut().into_iter().for_each(|gate| block(gate, false));

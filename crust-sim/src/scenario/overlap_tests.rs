@@ -191,6 +191,37 @@ fn the_rules_of_a_gate_change_and_change_back() {
     assert_eq!(run(&format!("{gate}for = \"1s\"\n{late}")).failures, [""; 0]);
 }
 
+/// Strangers outside, who have IPv6 alone in common with the one inside that they look for.
+#[test]
+fn the_firewall_before_ipv6_changes_by_itself_and_changes_back() {
+    let world = "name = \"ipv6\"\nlimit = \"2min\"\n[host.a]\n[site.s]\ngates = \"port-restricted\"\n\
+                 ipv6 = \"firewall\"\n[node.a]\nhandshake-timeout = \"2s\"\n[node.s]\n";
+    let met = |steps: &str| {
+        let connect = "[[step]]\ndo = \"connect\"\nafter = \"100ms\"\nfrom = \"a\"\nto = \"s\"\n";
+        let text = format!("{world}{steps}{connect}");
+        let report = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}: {text}")).run(1, None);
+        let changes = report.log.iter().filter(|(_, said)| said.ends_with("of s changes")).count();
+        assert_eq!(changes, steps.matches("do = \"gate\"").count());
+        report.failures.is_empty()
+    };
+    let gate = |keys: &str| format!("[[step]]\nbackground = true\ndo = \"gate\"\nsite = \"s\"\n{keys}\n");
+    let open = gate("gate = \"ipv6\"\nkind = \"open\"");
+    assert!(!met(""));
+    assert!(met(&open));
+    // The gate for IPv4 is another one.
+    assert!(!met(&gate("kind = \"full-cone\"")));
+    assert!(!met(&gate("gate = 1\nkind = \"full-cone\"")));
+    // The latest that lasts is in force, and nothing passes where UDP is blocked.
+    let shut = gate("gate = \"ipv6\"\nkind = \"firewall\"");
+    assert!(!met(&format!("{open}{shut}")));
+    assert!(met(&format!("{open}{}", shut.replace("kind", "for = \"10ms\"\nkind"))));
+    assert!(!met(&open.replace("kind", "for = \"10ms\"\nkind")));
+    assert!(!met(&gate("gate = \"ipv6\"\nkind = \"open\"\nudp-blocked = true")));
+    assert!(!met(&format!("[[step]]\ndo = \"block-udp\"\nsite = \"s\"\n{open}")));
+    // The others' rules go on.
+    assert!(met(&format!("{open}{}", gate("kind = \"symmetric\""))));
+}
+
 #[test]
 fn a_firewall_has_no_rules_of_a_nat() {
     let text = WORLD.replace("\"full-cone\"", "\"firewall\"");

@@ -243,7 +243,16 @@ pub(super) enum Fault {
     NewAddress { host: usize },
     Move { host: usize, place: usize },
     BlockUdp { place: usize, blocked: bool },
-    Gate { place: usize, gate: usize, rules: Box<Gate> },
+    Gate { place: usize, which: Which, rules: Box<Gate> },
+}
+
+/// Which gate of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// That for IPv4 with this number from inside, from 0.
+    Nth(usize),
+    /// The firewall before its IPv6.
+    Ipv6,
 }
 
 /// A link that can be changed.

@@ -6,12 +6,13 @@ use crust_proto::{Duration, Priority};
 
 use super::plan::{
     Action, Attempt, Direction, End, Expect, Fault as Trouble, Load, Member, Pair, PlaceKind, Step, When,
-    Wire,
+    Which, Wire,
 };
 use super::read::{Fault, Read, Table, Value};
 use super::read_world::{LINK_KEYS, NAT_KEYS, World, link_settings, other_gate};
 use super::units::Time;
 use super::{LONGEST_RUN, MOST_STEPS};
+use crate::kinds::Gate;
 use crate::place::Place;
 use crate::site::MOST_HOSTS;
 
@@ -35,6 +36,8 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// How long late datagrams are waited for, unless said otherwise.
 const DATAGRAM_WAIT: Duration = Duration::from_secs(2);
 const MOMENT: Duration = Duration::from_millis(1);
+/// What the firewall before a site's IPv6 is called where a gate is asked for.
+const IPV6: &str = "ipv6";
 /// Who a LAN's gate is in groups.
 const GATE: &str = "gate";
 
@@ -300,20 +303,38 @@ impl<'w> Reader<'w> {
         Ok(Trouble::Reboot { place, gate: gate.transpose()?.map(|gate| gate as usize - 1), new_address })
     }
 
-    /// Other rules for a gate: for the outermost, unless said otherwise.
+    /// Other rules for a gate: for the outermost for IPv4, unless said otherwise.
     fn gate(&self, table: &Table<'_>) -> Read<Trouble> {
         let place = self.site(table, "site")?;
         let PlaceKind::Site(config) = &self.world.places[place].kind else {
             return table.need("site")?.refuse("this is a public host");
         };
-        let count = config.gates.len();
-        if count == 0 {
-            return table.need("site")?.refuse("this site has no gate that could change");
-        }
-        let gate = table.get("gate").map(|value| value.number("the number of a gate", 1..=count as u32));
-        let gate = gate.transpose()?.map_or(count, |gate| gate as usize) - 1;
-        let rules = Box::new(other_gate(table, config.gates[gate])?);
-        Ok(Trouble::Gate { place, gate, rules })
+        let (which, own) = match table.get("gate") {
+            Some(value) if value.as_text() == Some(IPV6) => match config.ipv6 {
+                Some(firewall) => (Which::Ipv6, Gate::Firewall(firewall)),
+                None => return value.refuse("this site has no IPv6, and no firewall before it"),
+            },
+            Some(value) if value.as_text().is_some() => {
+                return value.refuse(format!("expected the number of a gate, or {IPV6:?}"));
+            }
+            value => {
+                let count = config.gates.len();
+                if count == 0 {
+                    let but = if config.ipv6.is_some() {
+                        " but that of its IPv6: say `gate = \"ipv6\"`"
+                    } else {
+                        ""
+                    };
+                    return table
+                        .need("site")?
+                        .refuse(format!("this site has no gate that could change{but}"));
+                }
+                let nth = value.map(|value| value.number("the number of a gate", 1..=count as u32));
+                let nth = nth.transpose()?.map_or(count, |nth| nth as usize) - 1;
+                (Which::Nth(nth), config.gates[nth])
+            }
+        };
+        Ok(Trouble::Gate { place, which, rules: Box::new(other_gate(table, own)?) })
     }
 
     fn clock(&self, table: &Table<'_>) -> Read<Trouble> {

@@ -36,6 +36,7 @@ shipped! {
     a_server_that_crashed_is_reached_again: "crash-and-restart.toml";
     gates_that_reboot_cost_no_byte: "gates-reboot.toml";
     keep_alives_outlast_a_night: "idle-night.toml";
+    a_firewall_lets_strangers_in_for_a_minute: "ipv6-opened.toml";
     a_lan_is_cut_and_comes_together_again: "lan-party.toml";
     a_host_that_moves_keeps_its_connection: "moving-phone.toml";
     who_cannot_connect_is_told_why: "no-way.toml";
