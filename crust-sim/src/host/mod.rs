@@ -20,6 +20,14 @@
 pub(crate) mod clock;
 mod said;
 pub(crate) mod tcp;
+#[cfg(test)]
+mod tcp_ending_tests;
+#[cfg(test)]
+mod tcp_opening_tests;
+#[cfg(test)]
+mod tcp_transfer_tests;
+#[cfg(test)]
+mod testing;
 pub(crate) mod timers;
 pub(crate) mod udp;
 
@@ -297,7 +305,3 @@ pub struct HostStats {
     /// Packets that a routing table, a middlebox or a TTL ended.
     pub dropped: u64,
 }
-
-#[cfg(test)]
-#[path = "../tcp_tests.rs"]
-mod tests;

@@ -70,9 +70,13 @@ mod verdict;
 #[cfg(test)]
 mod class_tests;
 #[cfg(test)]
+mod lifetime_tests;
+#[cfg(test)]
 mod model_tests;
 #[cfg(test)]
 mod nat_tests;
+#[cfg(test)]
+mod port_tests;
 #[cfg(test)]
 mod punch_tests;
 #[cfg(test)]

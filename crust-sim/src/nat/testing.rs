@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crust_proto::{Duration, Instant};
 
-use super::{Inbound, Nat, NatConfig, Outbound};
+use super::{Allocation, Collision, Filtering, Hairpin, Inbound, Nat, NatConfig, Outbound};
 use crate::{Flow, Protocol, Rng, TcpFlags};
 
 pub(super) const SYN: TcpFlags = TcpFlags { syn: true, ack: false, fin: false, rst: false };
@@ -101,3 +101,19 @@ impl Probe for Nat {
 pub(super) fn to(inside: &str) -> Inbound {
     Inbound::Forward { destination: at(inside) }
 }
+
+pub(super) fn cone(filtering: Filtering) -> NatConfig {
+    NatConfig { allocation: Allocation::Preserving(Collision::Random), ..NatConfig::default() }
+        .both(|rules| rules.filtering = filtering)
+}
+
+pub(super) fn hairpinning(hairpin: Hairpin) -> NatConfig {
+    cone(Filtering::EndpointIndependent).both(|rules| rules.hairpin = hairpin)
+}
+
+pub(super) fn random() -> NatConfig {
+    NatConfig { allocation: Allocation::Random, ..NatConfig::default() }
+}
+
+pub(super) const OPEN: Filtering = Filtering::EndpointIndependent;
+pub(super) const STRICT: Filtering = Filtering::AddressAndPortDependent;

@@ -21,8 +21,10 @@
 
 mod app;
 mod faults;
+mod hear;
 mod ledger;
 mod setting;
+mod speak;
 mod wait;
 
 use crust_async::proto::SecretKey;

@@ -69,16 +69,26 @@ use crate::packet::Packet;
 
 mod build;
 mod change;
+#[cfg(test)]
+mod change_tests;
+#[cfg(test)]
+mod delivery_tests;
 mod descriptors;
 mod forward;
 mod load;
 mod local;
 mod middlebox;
+#[cfg(test)]
+mod middlebox_tests;
 mod route;
 mod size;
 mod sockets;
 mod tcp_sockets;
+#[cfg(test)]
+mod testing;
 mod trace;
+#[cfg(test)]
+mod trace_tests;
 mod way;
 
 pub use crate::host::InterfaceId;
@@ -537,7 +547,3 @@ fn action_index(event: Event) -> u32 {
         _ => 0,
     }
 }
-
-#[cfg(test)]
-#[path = "../world_tests.rs"]
-mod tests;
