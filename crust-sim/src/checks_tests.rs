@@ -149,78 +149,78 @@ fn a_table_beyond_its_limit_is_found_out() {
     sim.run_for(Duration::from_secs(1));
 }
 
-#[test]
-#[should_panic(expected = "bytes unread")]
-fn a_node_that_holds_more_than_it_says_is_found_out() {
+/// Two nodes with a connection, watched over, to which something is done; ten kilobytes go out before or after that.
+fn done_to(link: LinkConfig, first: bool, what: impl Fn(&Sim, &Checks, HostId)) {
     let sim = Sim::new(1);
-    let (a, b) = sim.pair(LinkConfig::default());
+    let (a, b) = sim.pair(link);
     let checks = Checks::on(&sim);
     sim.run(async {
         let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
-        // From now on it claims to hold next to nothing.
+        if first {
+            what(&sim, &checks, a);
+        }
+        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
+        sim.sleep(Duration::from_secs(1)).await;
+        if !first {
+            what(&sim, &checks, a);
+        }
+        sim.sleep(Duration::from_secs(1)).await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "bytes unread")]
+fn a_node_that_holds_more_than_it_says_is_found_out() {
+    // From now on it claims to hold next to nothing.
+    done_to(LinkConfig::default(), true, |_, checks, _| {
         for watched in &mut checks.watch().nodes {
             watched.transport.limits.max_data = 1_000;
             watched.transport.limits.max_message = 0;
             watched.transport.limits.message_window = 0;
         }
-        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
-        sim.sleep(Duration::from_secs(1)).await;
-    });
-}
-
-#[test]
-#[should_panic(expected = "has something to do")]
-fn a_timer_that_nobody_set_is_found_out() {
-    let sim = Sim::new(1);
-    let (a, b) = sim.pair(LinkConfig::default());
-    let checks = Checks::on(&sim);
-    sim.run(async {
-        let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
-        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
-        sim.sleep(Duration::from_secs(1)).await;
-        // The machine forgets what it was to wake the node for.
-        for token in 0..1_000 {
-            sim.world().cancel_timer(a, token);
-        }
-        sim.sleep(Duration::from_secs(1)).await;
-    });
-}
-
-#[test]
-#[should_panic(expected = "has something to do")]
-fn a_timer_that_is_set_too_late_is_found_out() {
-    let sim = Sim::new(1);
-    let (a, b) = sim.pair(LinkConfig::default());
-    let checks = Checks::on(&sim);
-    sim.run(async {
-        let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
-        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
-        sim.sleep(Duration::from_secs(1)).await;
-        for token in 0..1_000 {
-            sim.world().cancel_timer(a, token);
-        }
-        let late = sim.world().host_now(a) + Duration::from_secs(1_000_000);
-        sim.world().set_timer(a, late, 7);
-        sim.sleep(Duration::from_secs(1)).await;
     });
 }
 
 #[test]
 #[should_panic(expected = "bytes not acknowledged")]
 fn a_node_that_keeps_more_than_it_may_until_it_is_acknowledged_is_found_out() {
-    let sim = Sim::new(1);
-    let (a, b) = sim.pair(LinkConfig::with_latency(Duration::from_millis(50)));
-    let checks = Checks::on(&sim);
-    sim.run(async {
-        let [(_a, to), (_b, _from)] = connected(&sim, &checks, [a, b]).await;
-        // From now on it claims to keep next to nothing.
+    // From now on it claims to keep next to nothing.
+    done_to(LinkConfig::with_latency(Duration::from_millis(50)), true, |_, checks, _| {
         for watched in &mut checks.watch().nodes {
             watched.transport.send_buffer = 0;
             watched.transport.limits.max_message = 0;
         }
-        to.open_uni().await.unwrap().write_all(&[7; 10_000]).await.unwrap();
-        sim.sleep(Duration::from_secs(1)).await;
     });
+}
+
+/// The machine forgets what it was to wake the node for.
+fn forget_timers(world: &mut World, host: HostId) {
+    for token in 0..1_000 {
+        world.cancel_timer(host, token);
+    }
+}
+
+#[test]
+#[should_panic(expected = "has something to do")]
+fn a_timer_that_nobody_set_is_found_out() {
+    done_to(LinkConfig::default(), false, |sim, _, host| forget_timers(&mut sim.world(), host));
+}
+
+#[test]
+#[should_panic(expected = "has something to do")]
+fn a_timer_that_is_set_too_late_is_found_out() {
+    done_to(LinkConfig::default(), false, |sim, _, host| {
+        let mut world = sim.world();
+        forget_timers(&mut world, host);
+        let late = world.host_now(host) + Duration::from_secs(1_000_000);
+        world.set_timer(host, late, 7);
+    });
+}
+
+/// Two nodes with a connection that nothing is done to are not found out.
+#[test]
+fn nothing_that_is_right_is_found_out() {
+    done_to(LinkConfig::default(), true, |_, _, _| {});
 }
 
 /// Some session's name.

@@ -72,12 +72,7 @@ impl Table {
         internal: SocketAddr,
         remote: SocketAddr,
     ) -> Option<u32> {
-        let same = |&id: &u32| {
-            self.entries.get(id).is_some_and(|Scheduled { entry, .. }| {
-                entry.internal == internal && entry.remote == remote && entry.protocol == protocol
-            })
-        };
-        self.from_inside.find(hash(protocol, internal, remote), same).copied()
+        self.find(&self.from_inside, (protocol, internal, remote), |entry| entry.internal)
     }
 
     pub(crate) fn find_from_outside(
@@ -86,12 +81,22 @@ impl Table {
         external: SocketAddr,
         remote: SocketAddr,
     ) -> Option<u32> {
+        self.find(&self.from_outside, (protocol, external, remote), |entry| entry.external)
+    }
+
+    /// The entry of these two ends, the nearer of which is the one that `near` tells.
+    fn find(
+        &self,
+        among: &HashTable<u32>,
+        (protocol, end, remote): (Protocol, SocketAddr, SocketAddr),
+        near: impl Fn(&Entry) -> SocketAddr,
+    ) -> Option<u32> {
         let same = |&id: &u32| {
             self.entries.get(id).is_some_and(|Scheduled { entry, .. }| {
-                entry.external == external && entry.remote == remote && entry.protocol == protocol
+                near(entry) == end && entry.remote == remote && entry.protocol == protocol
             })
         };
-        self.from_outside.find(hash(protocol, external, remote), same).copied()
+        among.find(hash(protocol, end, remote), same).copied()
     }
 
     pub(crate) fn get(&self, id: u32) -> Option<&Entry> {

@@ -27,7 +27,8 @@ use std::net::{IpAddr, SocketAddr};
 mod message;
 mod probes;
 
-pub use probes::{Behaviour, Filtering, Mapping, Ports, allocation, classify, hairpins, lifetime};
+pub use crate::nat::Filtering;
+pub use probes::{Behaviour, Mapping, Ports, allocation, classify, hairpins, lifetime};
 
 use crate::World;
 use crate::host::{HostId, NetError, SendOptions, UdpId, UdpOptions};

@@ -10,6 +10,7 @@ use super::message::{
     XOR_MAPPED_ADDRESS, get_address,
 };
 use crate::host::{HostId, NetError, SendOptions, UdpId, UdpOptions};
+use crate::nat::Filtering;
 use crate::{Rng, World};
 
 /// A request is sent so often, …
@@ -35,17 +36,6 @@ pub enum Mapping {
     /// One for each inner socket and outer address.
     AddressDependent,
     /// One for each inner socket and outer address and port.
-    AddressAndPortDependent,
-}
-
-/// Whom a mapping lets in (RFC 4787 §5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Filtering {
-    /// Anybody.
-    EndpointIndependent,
-    /// Addresses that were sent to.
-    AddressDependent,
-    /// Addresses and ports that were sent to.
     AddressAndPortDependent,
 }
 

@@ -74,17 +74,12 @@ fn dependence(gates: &[Gate]) -> Mapping {
 }
 
 fn filtering(gate: &Gate) -> Filtering {
-    let configured = match gate {
+    match gate {
         Gate::Firewall(firewall) if firewall.udp.unsolicited == Answer::Accept => {
-            nat::Filtering::EndpointIndependent
+            Filtering::EndpointIndependent
         }
         Gate::Firewall(firewall) => firewall.udp.filtering,
         Gate::Nat(nat) => nat.udp.filtering,
-    };
-    match configured {
-        nat::Filtering::EndpointIndependent => Filtering::EndpointIndependent,
-        nat::Filtering::AddressDependent => Filtering::AddressDependent,
-        nat::Filtering::AddressAndPortDependent => Filtering::AddressAndPortDependent,
     }
 }
 
@@ -228,7 +223,8 @@ fn any_gate(rng: &mut Rng) -> Gate {
 }
 
 fn any_rules(rng: &mut Rng) -> Rules {
-    use nat::{Filtering as F, Mapping as M};
+    use Filtering as F;
+    use nat::Mapping as M;
     Rules {
         mapping: one(rng, [M::EndpointIndependent, M::AddressDependent, M::AddressAndPortDependent]),
         filtering: one(rng, [F::EndpointIndependent, F::AddressDependent, F::AddressAndPortDependent]),

@@ -1,4 +1,6 @@
-use super::ledger::Ledger;
+use crust_async::{CloseReason, Connection};
+
+use super::ledger::{Ledger, Talk};
 use super::*;
 use crate::LinkConfig;
 use crate::record::RecordLimits;
@@ -10,17 +12,24 @@ fn recording_changes_no_hash() {
     assert_eq!((plain.failure, plain.hash), (recorded.failure, recorded.hash));
 }
 
-#[test]
-fn what_was_acknowledged_and_never_read_is_a_broken_promise_unless_the_reader_left() {
+/// Two nodes with a connection, and the ledger in which the first of them has begun to talk.
+fn talking(test: impl FnOnce(&Sim, Ledger, Talk, &Connection)) {
     let sim = Sim::new(1);
     let (a, b) = sim.pair(LinkConfig::default());
     sim.run(async {
         let (a, b) = (sim.builder(a).bind().await.unwrap(), sim.builder(b).bind().await.unwrap());
         let connection = a.connect(b.contact()).await.unwrap();
         let mut ledger = Ledger::new(2, 0);
+        let talk = ledger.begin(0, 1, &connection, sim.now()).0.expect("the first");
+        test(&sim, ledger, talk, &connection);
+    });
+}
+
+#[test]
+fn what_was_acknowledged_and_never_read_is_a_broken_promise_unless_the_reader_left() {
+    talking(|sim, mut ledger, talk, connection| {
         let now = sim.now();
-        let talk = ledger.begin(0, 1, &connection, now).0.expect("the first");
-        assert!(ledger.begin(0, 1, &connection, now).0.is_none(), "one talk a connection");
+        assert!(ledger.begin(0, 1, connection, now).0.is_none(), "one talk a connection");
         ledger.send(7, talk, "stream", 100);
         assert!(ledger.broken_promise().is_some_and(|what| what.contains("still under way")));
         ledger.sent(7, true);
@@ -44,18 +53,10 @@ fn what_was_acknowledged_and_never_read_is_a_broken_promise_unless_the_reader_le
 
 #[test]
 fn a_connection_may_not_end_as_its_peer_never_said() {
-    use crust_async::CloseReason;
-
-    let sim = Sim::new(1);
-    let (a, b) = sim.pair(LinkConfig::default());
-    sim.run(async {
-        let (a, b) = (sim.builder(a).bind().await.unwrap(), sim.builder(b).bind().await.unwrap());
-        let connection = a.connect(b.contact()).await.unwrap();
-        let mut ledger = Ledger::new(2, 0);
+    talking(|sim, mut ledger, talk, _| {
         let now = sim.now();
-        let talk = ledger.begin(0, 1, &connection, now).0.expect("the first");
         let said = CloseReason::ByPeer { code: 5, reason: b"so".to_vec().into() };
-        let peer = ledger::Talk { from: 1, to: 0, ..talk };
+        let peer = Talk { from: 1, to: 0, ..talk };
         ledger.say(peer, 5, b"so");
         ledger.judge(talk, &said, now);
         assert_eq!(ledger.failure, None);
