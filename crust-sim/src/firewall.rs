@@ -106,7 +106,7 @@ impl Firewall {
         &self.config
     }
 
-    /// Changes what it does, from now on; the table stays as far as its limit has room for it.
+    /// Changes what it does, from now on; the table stays as far as its limits have room for it.
     pub fn set_config(&mut self, config: FirewallConfig) {
         self.config = config;
         self.inner.set_config(config.as_nat());

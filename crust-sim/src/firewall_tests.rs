@@ -2,7 +2,7 @@ use crust_proto::Duration;
 
 use super::*;
 use crate::Protocol;
-use crate::nat::{Full, Reason, Refusal};
+use crate::nat::{Full, Limits, Reason, Refusal};
 
 const INSIDE: &str = "[2001:db8:1::11]:5000";
 const OUTSIDE: &str = "[2001:db8::2]:3478";
@@ -130,4 +130,16 @@ fn an_icmp_error_about_what_went_out_comes_in_and_others_do_not() {
     firewall.outbound(udp(INSIDE, OUTSIDE), None, secs(0));
     assert_eq!(firewall.inbound_error(udp(INSIDE, OUTSIDE), secs(0)), INSIDE.parse().ok());
     assert_eq!(firewall.outbound_error(udp(OUTSIDE, INSIDE), secs(0)), INSIDE.parse().ok());
+}
+
+#[test]
+fn a_lower_limit_of_a_host_holds_at_once() {
+    let mut firewall = Firewall::new(FirewallConfig::default());
+    for (port, now) in [(1, 0), (2, 1), (3, 2)] {
+        firewall.outbound(udp(INSIDE, &format!("[2001:db8::2]:{port}")), None, secs(now));
+    }
+    let config = FirewallConfig::default();
+    firewall.set_config(FirewallConfig { limits: Limits { per_host: 1, ..config.limits }, ..config });
+    assert_eq!(firewall.len(), 1);
+    assert_eq!(firewall.inbound(udp("[2001:db8::2]:3", INSIDE), None, secs(3)), inside());
 }

@@ -145,7 +145,7 @@ impl Nat {
     }
 
     /// Changes what the box does, for mappings and packets from now on; the table stays, but for the entries that a lower
-    /// limit has no more room for: those that would expire first are gone.
+    /// limit, in all or of one host, has no more room for: those that would expire first are gone.
     ///
     /// # Panics
     ///
@@ -154,8 +154,16 @@ impl Nat {
     pub fn set_config(&mut self, config: NatConfig) {
         config.check();
         self.config = config;
-        while self.table.len() > config.limits.entries {
-            let Some(first) = self.table.first_to_expire(None) else { break };
+        for host in self.table.hosts_above(config.limits.per_host) {
+            self.shrink(Some(host), config.limits.per_host);
+        }
+        self.shrink(None, config.limits.entries);
+    }
+
+    /// Removes what would expire first, of one inside host or of all, until no more than so many entries are left.
+    fn shrink(&mut self, host: Option<IpAddr>, most: usize) {
+        while host.map_or(self.table.len(), |host| self.table.host_len(host)) > most {
+            let Some(first) = self.table.first_to_expire(host) else { break };
             self.remove_entry(first);
         }
     }

@@ -66,6 +66,11 @@ impl Table {
         self.hosts.get(&host).map_or(0, BTreeSet::len)
     }
 
+    /// The inside hosts that have more than so many.
+    pub(crate) fn hosts_above(&self, most: usize) -> Vec<IpAddr> {
+        self.hosts.iter().filter(|(_, entries)| entries.len() > most).map(|(host, _)| *host).collect()
+    }
+
     pub(crate) fn find_from_inside(
         &self,
         protocol: Protocol,
