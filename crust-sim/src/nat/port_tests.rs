@@ -228,3 +228,19 @@ fn requests_are_bounded_by_the_limits() {
     assert!(ask("192.168.1.12:1").is_ok());
     assert_eq!(ask("192.168.1.13:1"), Err(MapError::Exhausted));
 }
+
+#[test]
+fn a_host_at_its_limit_still_moves_and_renews_what_it_has() {
+    let limits = Limits { entries: 1, per_host: 1, full: Full::Refuse };
+    let minute = Duration::from_secs(60);
+    let mut nat = nat(NatConfig { limits, ..random() });
+    let mut ask = |from: &str, port, now| nat.map_port(Protocol::Udp, at(from), port, minute, secs(now));
+    assert_eq!(ask(IN, Some(7000), 0), Ok(at("203.0.113.101:7000")));
+    assert_eq!(ask(IN, Some(7001), 1), Ok(at("203.0.113.101:7001")));
+    assert_eq!(ask(IN, None, 50), Ok(at("203.0.113.101:7001")));
+    // One port more is one too many, also where the endpoint has a mapping by its packets.
+    nat.udp_out("192.168.1.11:5001", OUT, 120);
+    let mut ask = |from: &str| nat.map_port(Protocol::Udp, at(from), None, minute, secs(120));
+    assert!(ask(IN).is_ok());
+    assert_eq!(ask("192.168.1.11:5001"), Err(MapError::Exhausted));
+}

@@ -1,6 +1,6 @@
 //! Mappings on request, as UPnP, NAT-PMP and PCP make them: an external port for everybody, for a time.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crust_proto::{Duration, Instant};
 
@@ -25,13 +25,17 @@ impl Nat {
         now: Instant,
     ) -> Result<SocketAddr, MapError> {
         self.expire(now);
+        let before = self.mappings.requested(protocol, internal);
+        // A request that renews or moves takes no more room than there is.
+        if before.is_none() && !self.has_room_for_a_request(internal.ip()) {
+            return Err(MapError::Exhausted);
+        }
         let known = self.mappings.find(protocol, internal, Towards::Anyone);
         let known = known.filter(|&(_, external)| external_port.is_none_or(|port| port == external.port()));
         let (id, external) = match known {
             Some(known) => known,
             None => self.map_anew(protocol, internal, external_port)?,
         };
-        let before = self.mappings.requested(protocol, internal);
         self.mappings.request(id, now + lifetime);
         if let Some(before) = before.filter(|&before| before != id) {
             self.withdraw(before);
@@ -48,6 +52,11 @@ impl Nat {
         requested.is_some()
     }
 
+    fn has_room_for_a_request(&self, host: IpAddr) -> bool {
+        let Limits { entries, per_host, .. } = self.config.limits;
+        self.mappings.requests() < entries && self.mappings.requests_of(host) < per_host
+    }
+
     /// A mapping on request, at that external port or any.
     fn map_anew(
         &mut self,
@@ -55,11 +64,7 @@ impl Nat {
         internal: SocketAddr,
         external_port: Option<u16>,
     ) -> Result<(u32, SocketAddr), MapError> {
-        let Limits { entries, per_host, .. } = self.config.limits;
         let host = internal.ip();
-        if self.mappings.requests() >= entries || self.mappings.requests_of(host) >= per_host {
-            return Err(MapError::Exhausted);
-        }
         let external = if !self.translates {
             internal
         } else {
