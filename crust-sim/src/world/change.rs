@@ -24,7 +24,8 @@ impl World {
         }
     }
 
-    /// Both directions of an interface's link: an outage that no host is told of, or its end.
+    /// Both directions of an interface's link: an outage that no host is told of, or its end. On a LAN it is that
+    /// interface's alone.
     pub fn set_outage(&mut self, interface: InterfaceId, out: bool) {
         self.interface_mut(interface).link.config.up = !out;
         if let Some(segment) = self.interface(interface).segment

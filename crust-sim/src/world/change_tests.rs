@@ -19,10 +19,26 @@ fn a_partition_separates_and_heals() {
     assert_eq!([1, 2, 3].map(|to| hears(&mut world, to)), [true, false, false]);
     world.heal(segment);
     assert_eq!([1, 2, 3].map(|to| hears(&mut world, to)), [true, true, true]);
-    world.set_outage(interfaces[0], true);
-    assert!(!hears(&mut world, 1));
-    world.set_outage(interfaces[0], false);
-    assert!(hears(&mut world, 1));
+}
+
+#[test]
+fn an_outage_on_a_lan_cuts_one_interface_off_both_ways() {
+    let (mut world, hosts, interfaces) = lan();
+    let options = UdpOptions { broadcast: true, ..PLAIN };
+    let sockets: Vec<UdpId> =
+        hosts.iter().map(|host| world.udp_bind(*host, at("0.0.0.0:9"), options).unwrap()).collect();
+    let mut hears = |world: &mut World, from: usize, to: &str| {
+        world.udp_send(sockets[from], at(to), SEND, b"x").unwrap();
+        world.run_for(millis(50));
+        [0, 1, 2].map(|number: usize| recv(world, sockets[number]).is_some())
+    };
+    for out in [true, false, true, false] {
+        world.set_outage(interfaces[0], out);
+        assert_eq!(hears(&mut world, 0, "10.0.0.11:9"), [false, !out, false]);
+        assert_eq!(hears(&mut world, 1, "10.0.0.10:9"), [!out, false, false]);
+        assert_eq!(hears(&mut world, 1, "10.0.0.255:9"), [!out, true, true]);
+        assert_eq!(hears(&mut world, 1, "10.0.0.12:9"), [false, false, true]);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::way::{Next, Way};
-use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, Sight, World};
+use super::{Event, Inbound, InterfaceId, Moving, Outbound, Power, Refusal, SegmentId, Sight, World};
 use crate::digest::digest;
 use crate::host::HostId;
 use crate::link::{Arrival, Freight, Oversize, Passage};
@@ -73,7 +73,7 @@ impl World {
             Passage::TooBig(mtu) => self.refuse(host, moving, IcmpKind::TooBig { mtu }, was),
             Passage::Arrives(first, second) => {
                 if let Some(to) = one {
-                    if self.interface(to).cell != cell {
+                    if !self.hears(to, segment, cell) {
                         return self.lost(host, way.interface, moving);
                     }
                     if let Some(second) = second {
@@ -84,7 +84,7 @@ impl World {
                 }
                 let receivers = self.segments[segment.0 as usize].members.clone();
                 for to in receivers {
-                    if to != way.interface && self.interface(to).cell == cell {
+                    if to != way.interface && self.hears(to, segment, cell) {
                         for arrival in [Some(first), second].into_iter().flatten() {
                             let copy = moving.clone();
                             self.land(way.interface, to, arrival, copy);
@@ -94,6 +94,13 @@ impl World {
                 self.recycle(moving.packet);
             }
         }
+    }
+
+    /// Whether an interface hears what a member of its segment sends that is in that cell. On a LAN its link is the cable
+    /// to it too; of a wire's two links each is one direction's.
+    fn hears(&self, to: InterfaceId, segment: SegmentId, cell: u32) -> bool {
+        let receiver = self.interface(to);
+        receiver.cell == cell && (receiver.link.config.up || self.segments[segment.0 as usize].wire)
     }
 
     /// A packet has passed a link and will arrive.
