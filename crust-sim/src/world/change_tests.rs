@@ -27,7 +27,7 @@ fn an_outage_on_a_lan_cuts_one_interface_off_both_ways() {
     let options = UdpOptions { broadcast: true, ..PLAIN };
     let sockets: Vec<UdpId> =
         hosts.iter().map(|host| world.udp_bind(*host, at("0.0.0.0:9"), options).unwrap()).collect();
-    let mut hears = |world: &mut World, from: usize, to: &str| {
+    let hears = |world: &mut World, from: usize, to: &str| {
         world.udp_send(sockets[from], at(to), SEND, b"x").unwrap();
         world.run_for(millis(50));
         [0, 1, 2].map(|number: usize| recv(world, sockets[number]).is_some())
