@@ -107,6 +107,19 @@ fn what_does_not_hold_is_said_in_plain_words() {
     );
     assert!(found[2].ends_with(" ms, longer than 10 ms"), "{found:?}");
     assert_eq!(found.len(), 3);
+    let close = "[[step]]\ndo = \"close\"\nfrom = \"a\"\nto = \"b\"\n";
+    let ended = |reason: &str| {
+        let step = format!("[[step]]\ndo = \"ended\"\nfrom = \"b\"\nto = \"a\"\nreason = \"{reason}\"\n");
+        failures(&format!("{CONNECT}{close}{step}"))
+    };
+    for right in ["by-peer", "any"] {
+        assert_eq!(ended(right), [""; 0]);
+    }
+    for wrong in ["here", "timed-out", "peer-restarted"] {
+        let found = ended(wrong);
+        assert!(found[0].starts_with("line 16, ended: b's connection to a is over: "), "{found:?}");
+        assert!(found[0].ends_with(&format!(" (expected: {wrong})")), "{found:?}");
+    }
 }
 
 #[test]
