@@ -187,12 +187,12 @@
 //!
 //! | `do` | keys | what |
 //! |---|---|---|
-//! | `link` | `site` or `host`, `direction`, `to`, `for`, a link's keys | a link becomes the one of that name or table, and what the keys say. `direction` is `"up"` (to the internet), `"down"`, `"both"` (the default); of a host on a LAN only what it sends |
+//! | `link` | `site` or `host`, `direction`, `to`, `for`, a link's keys | a link becomes the one of that name or table, and what the keys say. `direction` is `"up"` (to the internet), `"down"`, `"both"` (the default); of a host on a LAN only what it sends, but for `up = false`, which cuts it off both ways |
 //! | `outage`, `outage-over` | `site` or a public `host`, `for` | nothing passes, and nobody is told |
 //! | `partition`, `heal` | `site`, `groups`, `for` | the LAN is cut: lists of hosts, and `"gate"`, that hear each other; who is in none is one more group |
 //! | `reboot` | `site`, `gate`, `address` | gates lose their tables: the one of that number from inside (from 1), or all; with the `"same"` public address or a `"new"` one |
 //! | `gate` | `site`, `gate`, `for`, a gate's keys | a gate's rules are those of the file, but for what the keys say; what is in its table stays. `gate` is its number from inside (the outermost, unless said otherwise), or `"ipv6"` for the firewall before the site's IPv6, which has a firewall's keys; with `kind` they are those of that kind, a NAT's for a NAT, `"open"` or `"firewall"` for a firewall |
-//! | `block-udp`, `allow-udp` | `site`, `for` | at the outermost gate, and at the firewall before the site's IPv6 |
+//! | `block-udp`, `allow-udp` | `site`, `for` | at the outermost gate, and at the firewall before the site's IPv6; a site that has only one of them blocks there, one that has neither is refused |
 //! | `crash`, `restart` | `host`, `for` | everything on it is gone; its nodes start again, with their keys and ports |
 //! | `suspend`, `resume` | `host`, `for` | it sleeps |
 //! | `unplug`, `plug` | `host`, `for` | the cable is out, and the host knows |

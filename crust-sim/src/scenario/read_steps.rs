@@ -265,7 +265,7 @@ impl<'w> Reader<'w> {
             "gate" => self.gate(table)?,
             "block-udp" | "allow-udp" => {
                 let place = self.site(table, "site")?;
-                if self.gates(place) == 0 {
+                if self.gates(place) == 0 && !self.has_ipv6(place) {
                     return table.need("site")?.refuse("this site has no gate that could block anything");
                 }
                 Trouble::BlockUdp { place, blocked: verb == "block-udp" }
@@ -398,6 +398,11 @@ impl<'w> Reader<'w> {
             PlaceKind::Site(config) => config.gates.len(),
             PlaceKind::Public(_) => 0,
         }
+    }
+
+    /// Whether a firewall stands before a site's IPv6.
+    fn has_ipv6(&self, place: usize) -> bool {
+        matches!(&self.world.places[place].kind, PlaceKind::Site(config) if config.ipv6.is_some())
     }
 
     /// A site's wire or a host's.

@@ -285,6 +285,23 @@ fn faults_last_as_long_as_they_should() {
     assert_eq!(found, ["line 15, messages: b has 0 of 9 bytes after 5 s"]);
 }
 
+/// What the firewall before a site's IPv6 drops, where no gate stands before its IPv4.
+#[test]
+fn udp_is_blocked_before_ipv6_where_nothing_else_could() {
+    let dropped = |block: &str| {
+        let world = "name = \"six\"\n[host.a]\n[site.s]\nipv6 = \"firewall\"\n[node.a]\n[node.s]\n";
+        let connect = "[[step]]\ndo = \"connect\"\nfrom = \"s\"\nto = \"a\"\n";
+        let recorder = Recorder::new(RecordLimits::default());
+        let report = parse(&format!("{world}{block}{connect}")).run(1, Some(&recorder));
+        assert_eq!(report.failures, [""; 0], "by IPv4 they meet");
+        let recording = recorder.recording();
+        let six = |seen: &&crate::record::Captured| seen.packet[0] >> 4 == 6;
+        recording.packets.iter().filter(six).filter(|seen| seen.sight == crate::world::Sight::Dropped).count()
+    };
+    assert_eq!(dropped(""), 0);
+    assert!(dropped("[[step]]\ndo = \"block-udp\"\nsite = \"s\"\n") > 0);
+}
+
 #[test]
 fn addresses_change_and_connections_stay() {
     let world = "name = \"addresses\"\n[host.a]\n[site.s]\ngates = \"symmetric\"\n[site.t]\nipv6 = \"firewall\"\n\
