@@ -111,16 +111,21 @@ fn of_kind(kind: Kind) -> SiteProfile {
 }
 
 fn meet(seed: u64, sites: [SiteProfile; 2], names: [String; 2], recorder: Option<&Recorder>) -> Meeting {
-    let [a, b] = sites.each_ref().map(oracle::Site::from);
-    let mut meeting = Meeting { seed, possible: oracle::between(&a, &b), ..Meeting::default() };
     let sim = Sim::new(seed);
     if let Some(recorder) = recorder {
         recorder.watch(&sim);
     }
-    let hosts = build(&sim, &sites, &names, recorder);
-    let checks = Checks::on(&sim);
+    Meeting { seed, ..meet_in(&sim, &sites, &names, recorder) }
+}
+
+/// The same in a world that has no sites yet.
+fn meet_in(sim: &Sim, sites: &[SiteProfile; 2], names: &[String; 2], recorder: Option<&Recorder>) -> Meeting {
+    let [a, b] = sites.each_ref().map(oracle::Site::from);
+    let mut meeting = Meeting { possible: oracle::between(&a, &b), ..Meeting::default() };
+    let hosts = build(sim, sites, names, recorder);
+    let checks = Checks::on(sim);
     sim.run(async {
-        let nodes = [bind(&sim, hosts[0], recorder).await, bind(&sim, hosts[1], recorder).await];
+        let nodes = [bind(sim, hosts[0], recorder).await, bind(sim, hosts[1], recorder).await];
         hosts.iter().zip(&nodes).for_each(|(host, node)| checks.node(*host, node));
         let contacts = nodes.each_ref().map(Node::contact);
         let apart = sim.world().rng("apart", 0).up_to(APART);
@@ -131,11 +136,11 @@ fn meet(seed: u64, sites: [SiteProfile; 2], names: [String; 2], recorder: Option
             dial(first, &contacts[1], Duration::ZERO, (recorder, hosts[0], "a's")),
             dial(second, &contacts[0], apart, (recorder, hosts[1], "b's")),
         ];
-        let connections = both(&sim, dials, deadline).await;
+        let connections = both(sim, dials, deadline).await;
         let took = sim.now().saturating_since(began);
         meeting.datagrams = nodes.iter().map(|node| node.stats().datagrams_sent).sum();
         let proven = match &connections {
-            Some(ends) => both(&sim, ends.each_ref().map(prove), deadline).await,
+            Some(ends) => both(sim, ends.each_ref().map(prove), deadline).await,
             None => None,
         };
         if proven.is_some() {

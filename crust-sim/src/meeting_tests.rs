@@ -74,6 +74,26 @@ fn the_same_seed_is_the_same_meeting_and_another_seed_another() {
     assert_eq!(hashes.borrow().len(), 20);
 }
 
+/// Both have the connection, and the wires die before any of them has heard the other's bytes.
+#[test]
+fn whose_link_dies_after_the_handshake_have_not_met() {
+    seeds(20, |seed| {
+        let sites = [Kind::Open, Kind::CarrierGrade].map(of_kind);
+        let meet_in = |sim: &Sim| meet_in(sim, &sites, &["a", "b"].map(str::to_owned), None);
+        let alive = meet_in(&Sim::new(seed));
+        let took = alive.time.expect("they meet");
+        let sim = Sim::new(seed);
+        let cut = Instant::ZERO + took + Duration::from_nanos(1);
+        sim.world().at(cut, |world| {
+            let all: Vec<_> = world.hosts().flat_map(|host| world.interfaces(host).to_vec()).collect();
+            all.into_iter().for_each(|interface| world.link_mut(interface).up = false);
+        });
+        let dead = meet_in(&sim);
+        assert_eq!((dead.way, dead.time), (None, None));
+        assert_eq!(dead.datagrams, alive.datagrams, "as many until both had it");
+    });
+}
+
 #[test]
 fn recording_changes_nothing() {
     let limits = crate::record::RecordLimits { packets: 1000, every: Duration::from_millis(10) };
