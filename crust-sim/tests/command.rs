@@ -1,6 +1,7 @@
 //! The `crust-sim` command as users run it: real processes, real files.
 #![cfg(feature = "cli")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -111,6 +112,31 @@ fn the_matrix_for_people_fits_a_hundred_columns_and_explains_itself() {
         assert!(said.stdout.contains(word), "no {word} in\n{}", said.stdout);
     }
     assert!(!said.stdout.contains('\x1b'), "colours where there is no terminal");
+}
+
+#[test]
+fn each_cell_of_the_heat_map_leads_to_the_run_of_its_pair() {
+    let place = Place::new();
+    place.run("matrix -q --html matrix.html").well();
+    let page = fs::read_to_string(place.path("matrix.html")).unwrap();
+    let (matrix, runs) = page.split_once("<section class=\"run\"").unwrap();
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text:.200}"));
+        rest.split_once(to).unwrap().0.to_owned()
+    };
+    let headings: BTreeMap<String, String> = runs
+        .split("<section class=\"run\"")
+        .map(|run| (between(run, "id=\"", "\""), between(run, "<h2>", "</h2>")))
+        .collect();
+    let cells = matrix.split("<td class=").skip(1).map(|cell| {
+        let target = between(cell, "<a href=\"#", "\"");
+        let told = between(cell, "title=\"", "\"");
+        // The row and the column, then the run: which stands under a heading that names both.
+        let (pair, _) = told.split_once(": ").unwrap();
+        assert_eq!(headings[&target], pair.replace(" – ", " with "), "{target}");
+        target
+    });
+    assert_eq!(cells.collect::<BTreeSet<_>>().len(), 144);
 }
 
 #[test]
@@ -271,7 +297,7 @@ fn a_replay_tells_everything_of_one_seed_and_that_it_is_the_same_again() {
     assert!(replayed["setting"].is_array());
     assert_eq!(said.code, Some(i32::from(!swept["failure"].is_null())));
     assert!(place.run("replay 1").stdout.contains(swept["hash"].as_str().unwrap()));
-    place.run("replay four --json").badly(2, "usage", "four");
+    place.run("replay four --json").badly(2, "usage", "expected a seed, a whole number from 0 on");
 }
 
 /// A link that the rest of a scenario goes over.

@@ -181,6 +181,7 @@ pub(crate) struct MergeArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
     /// The seed.
+    #[arg(value_parser = seed)]
     pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) record: Record,
@@ -190,7 +191,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, Args)]
 pub(crate) struct Which {
     /// With this seed [default: 0, or the scenario's].
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", value_parser = seed, conflicts_with = "seeds")]
     pub(crate) seed: Option<u64>,
     /// With every seed from A up to, not including, B.
     #[arg(long, value_name = "A..B")]
@@ -215,6 +216,10 @@ pub(crate) struct Record {
     /// Write a page with sequence diagrams and plots.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("expected a seed, a whole number from 0 on, at most {}", u64::MAX))
 }
 
 fn pair(text: &str) -> Result<[Kind; 2], String> {

@@ -233,9 +233,7 @@ fn legend(outcomes: &[Outcome], seeds: Seeds) -> Vec<String> {
 
 fn record_one(files: Files, kinds: [Kind; 2], seeds: Seeds, out: &Output) -> Result<(), Failure> {
     let Some(recorder) = files.recorder() else { return Ok(()) };
-    // The first that did not meet, else the first.
-    let missed = |seed: &u64| meeting::of_kinds(*seed, kinds, None).way.is_none();
-    let seed = seeds.iter().find(missed).unwrap_or(seeds.first);
+    let seed = to_look_at(seeds, |seed| meeting::of_kinds(seed, kinds, None).way.is_none());
     let meeting = meeting::of_kinds(seed, kinds, Some(&recorder));
     let mut outcome = Outcome::new(kinds);
     outcome.add(meeting);
@@ -247,6 +245,11 @@ fn record_one(files: Files, kinds: [Kind; 2], seeds: Seeds, out: &Output) -> Res
         ..Page::default()
     };
     files.write(page, &format!("{a} with {b}"), &recorder, out)
+}
+
+/// The first that did not meet, else the first.
+fn to_look_at(seeds: Seeds, missed: impl Fn(u64) -> bool) -> u64 {
+    seeds.iter().find(|seed| missed(*seed)).unwrap_or(seeds.first)
 }
 
 fn record_all(files: Files, outcomes: &mut [Outcome], seeds: Seeds, out: &Output) -> Result<(), Failure> {
@@ -306,5 +309,12 @@ mod tests {
         let line = outcome.line();
         assert_eq!((line.datagrams, line.time_ms, line.connected), (Some(5), Some(20.0), 0.6));
         assert_eq!(outcome.label(), "~20/5");
+    }
+
+    #[test]
+    fn what_is_looked_at_is_the_first_seed_that_missed_or_else_the_first() {
+        let seeds: Seeds = "3..9".parse().unwrap();
+        assert_eq!(to_look_at(seeds, |seed| seed == 5 || seed == 7), 5);
+        assert_eq!(to_look_at(seeds, |seed| seed == 9), 3);
     }
 }
