@@ -49,9 +49,10 @@ pub struct LinkConfig {
     pub loss: u32,
     /// Loss in bursts.
     pub bursts: Option<Bursts>,
-    /// Packets that are held back and may be overtaken, …
+    /// Packets that keep no order: each takes its latency and jitter, and up to `reorder_by` more. Later packets may
+    /// overtake it, and it those before it that jitter holds up.
     pub reorder: u32,
-    /// … by up to so long.
+    /// How long these are held back at most.
     pub reorder_by: Duration,
     /// Packets that arrive twice.
     pub duplicate: u32,
@@ -61,7 +62,7 @@ pub struct LinkConfig {
     pub mtu: u16,
     /// What becomes of a larger one.
     pub oversize: Oversize,
-    /// False is an outage: nothing arrives.
+    /// False is an outage: nothing arrives; on a LAN, where an interface has one link, nor does anything reach it.
     pub up: bool,
 }
 

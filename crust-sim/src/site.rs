@@ -7,7 +7,7 @@
 //! | what | IPv4 | IPv6 |
 //! |---|---|---|
 //! | public hosts and outermost gates | 203.0.113.1, … (RFC 5737's documentation net and what follows it) | 2001:db8:0:n::1 |
-//! | between two gates | 100.64.n.0/24 (RFC 6598) | |
+//! | between gate k and the next | 100.(63+k).n.0/24 (RFC 6598), k from 1, the innermost | 2001:db8:(1+k):n::/64 |
 //! | LANs behind a NAT | 192.168.n.0/24 (RFC 1918), the router .1, hosts from .11 on | 2001:db8:1:n::/64 |
 //! | LANs behind a firewall alone | 198.51.n.0/24, routed | 2001:db8:1:n::/64 |
 
