@@ -94,7 +94,10 @@ fn a_lower_limit_of_a_host_leaves_each_what_would_expire_last() {
     let [oldest, kept] = [(OUT, 0), (OUT_PORT, 1)].map(|(to, now)| (to, nat.udp_out(IN, to, now)));
     nat.udp_out(IN, OUT_ADDRESS, 2);
     let other = nat.udp_out(IN2, OUT, 3);
-    nat.set_config(NatConfig { limits: Limits { entries: 100, per_host: 2, full: Full::Refuse }, ..random() });
+    nat.set_config(NatConfig {
+        limits: Limits { entries: 100, per_host: 2, full: Full::Refuse },
+        ..random()
+    });
     assert_eq!(nat.len(), 3);
     assert_ne!(nat.udp_in(oldest.0, oldest.1, 4), to(IN));
     assert_eq!(nat.udp_in(kept.0, kept.1, 4), to(IN));
