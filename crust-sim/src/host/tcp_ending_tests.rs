@@ -3,8 +3,7 @@ use crust_proto::Duration;
 use super::testing::*;
 use crate::link::LinkConfig;
 use crate::packet::Packet;
-use crate::world::Sight;
-use crate::{HostEvent, NetError, TcpState};
+use crate::{HostEvent, IcmpKind, NetError, TcpState};
 
 #[test]
 fn what_was_given_before_closing_still_comes_however_slow() {
@@ -61,17 +60,10 @@ fn a_reset_from_outside_the_window_is_ignored() {
         let mut pair = pair(1, LinkConfig::default());
         let (client, server, _) = connected(&mut pair);
         let world = &mut pair.world;
-        let last = std::sync::Arc::new(std::sync::Mutex::new(None));
-        let seen = std::sync::Arc::clone(&last);
-        let from = pair.a;
-        world.set_tap(Some(Box::new(move |tapped| {
-            if tapped.host == from && tapped.sight == Sight::Sent {
-                *seen.lock().unwrap() = Some(tapped.packet.clone().into_bytes());
-            }
-        })));
+        let last = last_sent(world, pair.a);
         world.tcp_send(client, b"x").unwrap();
         world.run_for(millis(100));
-        let mut bytes = last.lock().unwrap().take().unwrap();
+        let mut bytes = last.lock().unwrap().take().unwrap().into_bytes();
         let sequence = u32::from_be_bytes(bytes[24..28].try_into().unwrap()).wrapping_add(1 + beyond);
         bytes[24..28].copy_from_slice(&sequence.to_be_bytes());
         bytes[33] = 0x14;
@@ -80,6 +72,54 @@ fn a_reset_from_outside_the_window_is_ignored() {
         world.inject(pair.wires[1].0, forged);
         world.run_for(millis(100));
         assert_eq!(world.tcp_state(server) == Ok(TcpState::Open), survives);
+    }
+}
+
+/// RFC 5927 §5.2: it may be forged, or soon no longer true.
+#[test]
+fn an_icmp_error_does_not_end_a_connection_that_is_open() {
+    for kind in
+        [IcmpKind::HostUnreachable, IcmpKind::PortUnreachable, IcmpKind::Prohibited, IcmpKind::TimeExceeded]
+    {
+        let mut pair = pair(1, LinkConfig::default());
+        let (client, server, _) = connected(&mut pair);
+        let world = &mut pair.world;
+        let last = last_sent(world, pair.a);
+        world.tcp_send(client, b"x").unwrap();
+        let about = last.lock().unwrap().take().unwrap();
+        world.inject(pair.wires[0].0, Packet::icmp_error(&about, kind, at("10.0.0.1:0").ip()).unwrap());
+        world.run_for(millis(100));
+        assert_eq!(events(world), [HostEvent::TcpReadable(server)], "{kind:?}");
+        assert_eq!(take(world, server), (b"x".to_vec(), false));
+        transfer(world, client, server, 10_000);
+    }
+}
+
+/// RFC 9293 §3.6.1: a new connection of the same two ends need not wait for the end of TIME-WAIT.
+#[test]
+fn a_syn_replaces_a_connection_that_waits_for_stragglers() {
+    for kept in [false, true] {
+        let mut pair = pair(1, LinkConfig::default());
+        let (client, server, listener) = connected(&mut pair);
+        let world = &mut pair.world;
+        // Who closes first waits, here the server, whose program may still have its end.
+        if kept {
+            world.tcp_finish(server).unwrap()
+        } else {
+            world.tcp_close(server)
+        }
+        world.run_for(millis(50));
+        world.tcp_close(client);
+        world.run_for(millis(50));
+        assert_eq!(world.size().tcp, 2, "the listener, and the connection that waits");
+        events(world);
+        let again = world.tcp_connect(pair.a, at(B), from(A)).unwrap();
+        world.run_for(millis(50));
+        assert_eq!(world.tcp_state(again), Ok(TcpState::Open));
+        let (accepted, _) = world.tcp_accept(listener).unwrap().expect("a connection");
+        assert_ne!(accepted, server);
+        events(world);
+        transfer(world, again, accepted, 10_000);
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crust_proto::{Duration, Instant};
 
 use crate::link::LinkConfig;
+use crate::packet::Packet;
 use crate::world::{InterfaceId, Sight, World};
 use crate::{ConnectOptions, HostEvent, HostId, ListenerId, Protocol, Rng, TcpId, TcpState};
 
@@ -115,6 +116,18 @@ pub(super) fn transfer(world: &mut World, from: TcpId, to: TcpId, bytes: usize) 
             }
         }
     }
+}
+
+/// The last packet that a host has sent.
+pub(super) fn last_sent(world: &mut World, host: HostId) -> std::sync::Arc<std::sync::Mutex<Option<Packet>>> {
+    let last = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let seen = std::sync::Arc::clone(&last);
+    world.set_tap(Some(Box::new(move |tapped| {
+        if tapped.host == host && tapped.sight == Sight::Sent {
+            *seen.lock().unwrap() = Some(tapped.packet.clone());
+        }
+    })));
+    last
 }
 
 /// All TCP segments that left a host: when, TTL, and the flags SYN, ACK, FIN, RST as letters.
