@@ -193,3 +193,22 @@ fn a_connection_outlives_a_restart_only_where_the_box_is_loose() {
         }
     }
 }
+
+/// What a stranger left at the router's own stack holds a port as long as an entry that was never answered.
+#[test]
+fn what_the_routers_stack_took_lives_as_any_entry_without_a_reply() {
+    let config = NatConfig::default().both(|rules| rules.unsolicited = Answer::Accept);
+    let kept = at("203.0.113.101:5000");
+    for (again, end) in [(None, 30), (Some(20), 50)] {
+        let poisoned = || {
+            let mut nat = nat(config);
+            assert_eq!(nat.udp_in(OUT, kept, 0), Inbound::Local);
+            for now in again {
+                assert_eq!(nat.udp_in(OUT, kept, now), Inbound::Local);
+            }
+            nat
+        };
+        assert_ne!(poisoned().udp_out(IN, OUT, end - 1), kept);
+        assert_eq!(poisoned().udp_out(IN, OUT, end), kept);
+    }
+}

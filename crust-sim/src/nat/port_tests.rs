@@ -50,6 +50,17 @@ fn sequential_ports_go_by_the_step_round_the_range_and_over_taken_ones() {
 }
 
 #[test]
+fn sequential_ports_go_on_from_the_one_that_was_found_free() {
+    let allocation = Allocation::Sequential { start: Some(40_000), step: 1 };
+    let mut nat = nat(NatConfig { allocation, ports: (40_000, 40_999), ..cone(STRICT) });
+    let hour = Duration::from_secs(3600);
+    nat.map_port(Protocol::Udp, at("192.168.1.9:9"), Some(40_000), hour, secs(0)).unwrap();
+    assert_eq!(nat.udp_out(IN, OUT, 0).port(), 40_001);
+    // 40,001 is free of TCP, but it has had its turn.
+    assert_eq!(nat.tcp_out(SYN, IN, OUT, 0).port(), 40_002);
+}
+
+#[test]
 fn every_port_is_used_before_none_is_left_and_a_freed_one_is_used_again() {
     for allocation in [
         Allocation::Preserving(Collision::NextFree),
@@ -148,6 +159,24 @@ fn several_addresses_are_shared_out_by_host_or_by_mapping() {
         }
         assert_eq!(seen.len(), 4, "{pooling:?}");
     }
+}
+
+#[test]
+fn where_any_address_will_do_another_has_what_one_has_not() {
+    let addresses: Vec<IpAddr> = (1..=4).map(|n| IpAddr::from([198, 51, 100, n])).collect();
+    let config = NatConfig { pooling: Pooling::Arbitrary, ports: (5000, 5004), ..random() };
+    let mut nat = Nat::new(config, addresses.clone(), Rng::new(1));
+    let all: BTreeSet<SocketAddr> =
+        (0..20).map(|n| nat.udp_out(&format!("192.168.1.11:{}", 6000 + n), OUT, 0)).collect();
+    assert_eq!(all.len(), 20, "every port of every address");
+    let one_more = flow(Protocol::Udp, at("192.168.1.11:7"), at(OUT));
+    assert_eq!(nat.outbound(one_more, None, secs(0)), Outbound::Drop(Reason::NoPort));
+    // A host that is paired with an address gets none of the others.
+    let mut nat = Nat::new(NatConfig { pooling: Pooling::Paired, ..config }, addresses, Rng::new(1));
+    for n in 0..5 {
+        nat.udp_out(&format!("192.168.1.11:{}", 6000 + n), OUT, 0);
+    }
+    assert_eq!(nat.outbound(one_more, None, secs(0)), Outbound::Drop(Reason::NoPort));
 }
 
 #[test]
