@@ -149,6 +149,25 @@ fn a_table_beyond_its_limit_is_found_out() {
     sim.run_for(Duration::from_secs(1));
 }
 
+#[test]
+#[should_panic(expected = "host 2 holds 65 bytes in a receive queue, 64 at most are allowed")]
+fn a_receive_queue_beyond_its_limit_is_found_out() {
+    let sim = Sim::new(1);
+    let (a, b) = sim.pair(LinkConfig::default());
+    let _checks = Checks::on(&sim);
+    let mut world = sim.world();
+    let [from, to] =
+        [a, b].map(|host| world.udp_bind(host, "0.0.0.0:9".parse().unwrap(), UdpOptions::default()).unwrap());
+    world.udp_send(from, "10.0.0.2:9".parse().unwrap(), SendOptions::default(), b"x").unwrap();
+    let soon = world.now() + Duration::from_secs(1);
+    world.at(soon, move |world| world.limit_queue(to, 64));
+    drop(world);
+    // Each host is looked at in its turn.
+    for _ in 0..10 {
+        sim.run_for(Duration::from_secs(1));
+    }
+}
+
 /// Two nodes with a connection, watched over, to which something is done; ten kilobytes go out before or after that.
 fn done_to(link: LinkConfig, first: bool, what: impl Fn(&Sim, &Checks, HostId)) {
     let sim = Sim::new(1);

@@ -72,6 +72,36 @@ fn a_rate_spaces_packets_and_a_full_queue_drops_them() {
 }
 
 #[test]
+fn a_queue_that_is_empty_takes_a_packet_of_any_size() {
+    let config = LinkConfig { rate: Some(1_000_000), queue: 10, ..LinkConfig::default() };
+    let mut link = link(config, 1);
+    for round in 0..3 {
+        // 10 ms each, and 1 ms of latency.
+        let now = millis(10 * round);
+        assert!(
+            matches!(link.send(now, MTU), Passage::Arrives(arrival, None) if arrival.at == millis(10 * round + 11))
+        );
+        assert_eq!(link.send(now, MTU), Passage::Lost(Lost::Queue));
+    }
+}
+
+#[test]
+fn a_packet_that_keeps_no_order_overtakes_those_that_jitter_holds_up() {
+    let jitter = Duration::from_millis(50);
+    let arrivals = |reorder_by| -> Vec<Instant> {
+        let config = LinkConfig { jitter, reorder: 100_000, reorder_by, ..LinkConfig::default() };
+        let all = run(config, 3, 2_000).into_iter();
+        all.map(|(_, passage)| match passage {
+            Passage::Arrives(arrival, None) => arrival.at,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+    };
+    // Held back by nothing, so that it is only early.
+    assert!(arrivals(Duration::ZERO).windows(2).any(|pair| pair[1] < pair[0]));
+}
+
+#[test]
 fn a_rate_is_what_comes_out_over_a_long_time() {
     let rate = 3_000_000;
     let config = LinkConfig { rate: Some(rate), queue: 20_000, ..LinkConfig::default() };

@@ -111,6 +111,9 @@ fn the_outermost_box_that_does_not_keep_ports_decides_what_can_be_predicted() {
     assert!(!predicted(vec![symmetric(Ports::Sequential), symmetric(Ports::Random)]));
     // A box that maps independently and shuffles inside a sequential one hides nothing.
     assert!(predicted(vec![shuffling, symmetric(Ports::Sequential)]));
+    // What counts inside the box that maps dependently is not what that box chooses by.
+    let counting = gate(Mapping::Independent, Filter::AddressAndPort, Ports::Sequential);
+    assert!(!predicted(vec![counting, symmetric(Ports::Kept)]));
 }
 
 /// UDP as by one box, TCP as by another.

@@ -52,6 +52,7 @@ fn read(bytes: &[u8]) -> File {
                 let length = word(body + 12);
                 assert_eq!(length, word(body + 16));
                 let options = options(body + 20 + length.div_ceil(4) * 4, end);
+                assert!(options.contains(&(2, vec![2, 0, 0, 0])), "outbound");
                 let comments = options.iter().filter(|(code, _)| *code == 1).map(|(_, value)| text(value));
                 file.packets.push(Record {
                     interface: word(body),

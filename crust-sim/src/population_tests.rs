@@ -141,6 +141,19 @@ fn udp_timeouts_are_uniform_over_the_range_of_the_file() {
 }
 
 #[test]
+fn an_entry_without_a_reply_lives_as_long_as_others_and_half_a_minute_at_most() {
+    let (mut shorter, mut capped) = (0, 0);
+    for nat in drawn().iter().flat_map(|site| &site.nats) {
+        let Lifetimes { udp_unreplied, udp_replied, .. } = nat.lifetimes;
+        let expected = udp_replied.min(Duration::from_secs(30));
+        assert_eq!(udp_unreplied, expected);
+        shorter += u32::from(udp_replied == expected);
+        capped += u32::from(udp_replied > expected);
+    }
+    assert!(shorter > 100 && capped > 100, "{shorter} shorter, {capped} capped");
+}
+
+#[test]
 fn the_inner_box_of_a_carriers_customer_is_drawn_like_a_home_router() {
     let sites = drawn();
     let inner: Vec<&NatConfig> =

@@ -97,7 +97,9 @@ fn an_address_changes_and_the_old_one_is_nobodys() {
 fn a_crash_takes_all_and_a_restart_begins_anew() {
     let Line { mut world, a, b, .. } = line(1, 0);
     let (one, two) = (bind(&mut world, a, "0.0.0.0:5"), bind(&mut world, b, "0.0.0.0:7"));
+    // One for the time when it is down, and one for later.
     world.set_timer(b, Instant::ZERO + millis(50), 1);
+    world.set_timer(b, Instant::ZERO + millis(500), 2);
     world.udp_send(one, at(B4), SEND, b"x").unwrap();
     world.run_for(millis(10));
     world.crash(b);
@@ -113,6 +115,8 @@ fn a_crash_takes_all_and_a_restart_begins_anew() {
     world.udp_send(one, at(B4), SEND, b"x").unwrap();
     world.run_for(millis(10));
     assert_eq!(events(&mut world), [(b, HostEvent::Restarted), (b, HostEvent::UdpReadable(again))]);
+    world.run_for(millis(1000));
+    assert_eq!(events(&mut world), [], "nor does any that was set before");
 }
 
 #[test]

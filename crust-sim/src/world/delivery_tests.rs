@@ -338,3 +338,17 @@ fn a_congested_link_marks_what_says_that_it_can_be_marked() {
         }
     }
 }
+
+#[test]
+fn of_icmp_errors_the_last_sixteen_wait_for_the_program() {
+    let Line { mut world, a, .. } = line(1, 0);
+    let socket = bind(&mut world, a, "0.0.0.0:5");
+    for port in 1..=20 {
+        world.udp_send(socket, at(&format!("10.9.0.2:{port}")), SEND, b"x").unwrap();
+    }
+    world.run_for(millis(10));
+    assert_eq!(events(&mut world), [(a, HostEvent::UdpError(socket))], "told once");
+    let told: Vec<u16> =
+        std::iter::from_fn(|| world.udp_take_error(socket).unwrap()).map(|error| error.to.port()).collect();
+    assert_eq!(told, (5..=20).collect::<Vec<u16>>());
+}

@@ -8,6 +8,13 @@ use crate::nat::Reason;
 use crate::packet::Ecn;
 use crate::{Flow, Received, SendOptions, TcpFlags, UdpId, UdpOptions};
 
+impl World {
+    /// Lets a socket hold no more than so much from now on, whatever it holds.
+    pub(crate) fn limit_queue(&mut self, socket: UdpId, queue: usize) {
+        self.node_mut(socket.host).udp.get(socket).unwrap().options.queue = queue;
+    }
+}
+
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }

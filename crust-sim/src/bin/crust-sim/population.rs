@@ -232,4 +232,15 @@ mod tests {
         assert_eq!((total.seeds, total.direct, total.relayed), (11, 8, 1));
         assert_eq!((total.first_missed, total.times.len(), total.datagrams), (Some(5), 9, 20));
     }
+
+    #[test]
+    fn what_is_possible_with_luck_alone_is_not_certain() {
+        use crust_sim::oracle::Method::{BirthdayUdp, Open, PredictedUdp};
+        let mut total = Total::default();
+        for possible in [vec![], vec![BirthdayUdp], vec![PredictedUdp, BirthdayUdp], vec![Open, BirthdayUdp]]
+        {
+            total.add(&Meeting { possible, ..Meeting::default() });
+        }
+        assert_eq!((total.seeds, total.possible, total.certain), (4, 3, 1));
+    }
 }
