@@ -115,8 +115,9 @@ fn a_crash_takes_all_and_a_restart_begins_anew() {
     world.udp_send(one, at(B4), SEND, b"x").unwrap();
     world.run_for(millis(10));
     assert_eq!(events(&mut world), [(b, HostEvent::Restarted), (b, HostEvent::UdpReadable(again))]);
+    world.set_timer(b, Instant::ZERO + millis(300), 3);
     world.run_for(millis(1000));
-    assert_eq!(events(&mut world), [], "nor does any that was set before");
+    assert_eq!(events(&mut world), [(b, HostEvent::Timer(3))], "and none that was set before");
 }
 
 #[test]
