@@ -31,7 +31,7 @@ use crust_async::proto::SecretKey;
 use crust_proto::{Duration, Instant};
 
 use self::app::Apps;
-use self::faults::{Effect, strike, undo};
+use self::faults::{Effect, Fault, strike, undo};
 use self::ledger::{Meeting, Phase};
 use self::setting::Setting;
 use crate::caught::caught;
@@ -80,7 +80,7 @@ pub fn run(seed: u64, recorder: Option<&Recorder>) -> SwarmReport {
         let mut swarm = Swarm::new(&sim, recorder);
         report.setting.clone_from(&swarm.setting.lines);
         let failure = sim.run(swarm.play()).err();
-        (failure, swarm.faults, swarm.checks.steps())
+        (failure, swarm.struck.len() as u64, swarm.checks.steps())
     });
     match result {
         Ok((failure, faults, steps)) => {
@@ -110,7 +110,8 @@ struct Swarm<'a> {
     rng: Rng,
     /// What is wrong at present, and until when.
     wrong: Vec<(Instant, Effect)>,
-    faults: u64,
+    /// What happened, in order.
+    struck: Vec<Fault>,
     /// The key of each place's node, and how many lives it has had.
     lives: Vec<(u64, u64)>,
 }
@@ -143,7 +144,7 @@ impl<'a> Swarm<'a> {
         let clock = apps.clone();
         sim.observe(move |world| clock.set_now(world.now()));
         let lives = vec![(0, 0); setting.places.len()];
-        Self { sim, setting, apps, checks, recorder, rng, wrong: Vec::new(), faults: 0, lives }
+        Self { sim, setting, apps, checks, recorder, rng, wrong: Vec::new(), struck: Vec::new(), lives }
     }
 
     /// All of it. What does not hold ends it.
@@ -183,7 +184,7 @@ impl<'a> Swarm<'a> {
         let Some((fault, _)) = chosen.copied() else { return };
         let struck = strike(fault, &self.setting, &mut self.sim.world(), &mut self.rng);
         let Some((effect, words)) = struck else { return };
-        self.faults += 1;
+        self.struck.push(fault);
         self.note(words);
         if let Effect::Down(place) = effect {
             let gone = self.apps.ledger().down(place, now);
