@@ -1,6 +1,8 @@
 //! What sessions promise, through every kind of NAT that needs no punching: the client is inside, the server public.
 
-use crust_async::{CloseReason, Connection, Node};
+use std::cell::RefCell;
+
+use crust_async::{CloseReason, Connection, Node, NodeEvent};
 use crust_proto::{Duration, Priority};
 use crust_sim::checks::Checks;
 use crust_sim::kinds::Gate;
@@ -13,7 +15,7 @@ const SEEDS: u64 = 200;
 struct Scene {
     sim: Sim,
     checks: Checks,
-    site: Site,
+    site: RefCell<Site>,
     client: HostId,
     server: HostId,
     gates: Vec<Kind>,
@@ -48,7 +50,7 @@ fn scene(seed: u64) -> Scene {
     let client = site.host(&mut world);
     drop(world);
     let checks = Checks::on(&sim);
-    Scene { sim, checks, site, client, server, gates }
+    Scene { sim, checks, site: site.into(), client, server, gates }
 }
 
 impl Scene {
@@ -153,7 +155,7 @@ fn a_nat_that_reboots_in_mid_transfer_costs_no_byte() {
                 for _ in 0..2 {
                     scene.sim.sleep(Duration::from_millis(700)).await;
                     let mut world = scene.sim.world();
-                    for router in &scene.site.routers {
+                    for router in &scene.site.borrow().routers {
                         world.reboot_middleboxes(*router);
                     }
                 }
@@ -161,6 +163,94 @@ fn a_nat_that_reboots_in_mid_transfer_costs_no_byte() {
             let ((), ((), got)) = both(reboots, both(put(&to, &data), take(&from))).await;
             assert!(got == data, "behind {:?}", scene.gates);
             assert_eq!((to.close_reason(), from.close_reason()), (None, None));
+        });
+    });
+}
+
+/// Sends some both ways, each side when the other is already sending.
+async fn exchange(scene: &Scene, seed: u64, to: &Connection, from: &Connection) {
+    let (up, down) = (content(seed, 30_000), content(seed ^ 5, 30_000));
+    let send = both(put(to, &up), put(from, &down));
+    let (_, (got_up, got_down)) = both(send, both(take(from), take(to))).await;
+    assert!(got_up == up && got_down == down, "behind {:?}", scene.gates);
+    assert_eq!((to.close_reason(), from.close_reason()), (None, None), "behind {:?}", scene.gates);
+}
+
+#[test]
+fn a_nat_that_reboots_while_nobody_talks_costs_nothing_later() {
+    seeds(SEEDS, |seed| {
+        let scene = scene(seed);
+        let (idle, new_address) = {
+            let mut rng = scene.sim.world().rng("reboot", 0);
+            (rng.up_to(Duration::from_secs(100)), rng.chance(500_000))
+        };
+        scene.sim.run(async {
+            let [(_client, to), (_server, from)] = scene.connect().await;
+            scene.sim.sleep(idle).await;
+            scene.reboot(new_address);
+            exchange(&scene, seed, &to, &from).await;
+        });
+    });
+}
+
+#[test]
+fn a_host_whose_address_changes_in_mid_transfer_loses_no_byte() {
+    seeds(SEEDS, |seed| {
+        let scene = scene(seed);
+        scene.world_rate(2_000_000);
+        scene.sim.run(async {
+            let [(_client, to), (_server, from)] = scene.connect().await;
+            let data = content(seed, 400_000);
+            let moves = async {
+                for _ in 0..2 {
+                    scene.sim.sleep(Duration::from_millis(700)).await;
+                    scene.new_lease();
+                }
+            };
+            let ((), ((), got)) = both(moves, both(put(&to, &data), take(&from))).await;
+            assert!(got == data, "behind {:?}", scene.gates);
+            assert_eq!((to.close_reason(), from.close_reason()), (None, None));
+        });
+    });
+}
+
+#[test]
+fn a_host_whose_address_changes_while_nobody_talks_is_found_again() {
+    seeds(SEEDS, |seed| {
+        let scene = scene(seed);
+        let idle = scene.sim.world().rng("lease", 0).up_to(Duration::from_secs(100));
+        scene.sim.run(async {
+            let [(_client, to), (_server, from)] = scene.connect().await;
+            scene.sim.sleep(idle).await;
+            scene.new_lease();
+            exchange(&scene, seed, &to, &from).await;
+        });
+    });
+}
+
+#[test]
+fn the_other_side_is_told_of_the_new_address() {
+    seeds(SEEDS, |seed| {
+        let scene = scene(seed);
+        scene.sim.run(async {
+            let [(_client, to), (server, from)] = scene.connect().await;
+            let mut events = server.events();
+            let before = from.remote_address().expect("connected");
+            // Whatever stands between them, what the server sees of the client is another address now.
+            scene.reboot(true);
+            scene.new_lease();
+            exchange(&scene, seed, &to, &from).await;
+            let now = from.remote_address().expect("connected");
+            assert_ne!(now.ip(), before.ip(), "behind {:?}", scene.gates);
+            let mut known = before;
+            while known != now {
+                if let NodeEvent::AddressChanged { peer, from: old, to: new } =
+                    events.next().await.expect("the node lives")
+                {
+                    assert_eq!((peer, old), (from.peer_id(), known), "behind {:?}", scene.gates);
+                    known = new;
+                }
+            }
         });
     });
 }
@@ -181,7 +271,7 @@ fn a_close_reaches_the_peer_with_its_reason() {
 /// A carrier's mapping lives for 35 seconds: keep-alives come sooner.
 #[test]
 fn no_mapping_expires_under_an_idle_connection() {
-    seeds(SEEDS / 10, |seed| {
+    seeds(SEEDS, |seed| {
         let scene = scene(seed);
         scene.sim.run(async {
             let [(_client, to), (_server, from)] = scene.connect().await;
@@ -221,6 +311,21 @@ fn who_passes_no_udp_is_told_that_nobody_answered() {
 impl Scene {
     /// Limits what the site can send, in bits a second, so that a transfer takes a while.
     fn world_rate(&self, rate: u64) {
-        self.sim.world().link_mut(self.site.uplink).rate = Some(rate);
+        self.sim.world().link_mut(self.site.borrow().uplink).rate = Some(rate);
+    }
+
+    /// All gates reboot, with other addresses or the same.
+    fn reboot(&self, new_addresses: bool) {
+        let (mut site, mut world) = (self.site.borrow_mut(), self.sim.world());
+        for router in site.routers.clone() {
+            site.reboot(&mut world, router, new_addresses);
+        }
+    }
+
+    /// The client gets another address on its LAN.
+    fn new_lease(&self) {
+        let mut world = self.sim.world();
+        let interface = world.interfaces(self.client)[1];
+        self.site.borrow_mut().welcome(&mut world, interface);
     }
 }
