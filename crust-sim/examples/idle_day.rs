@@ -5,13 +5,15 @@
 //! Fifty clients, each behind a port-restricted NAT of its own, are connected to fifty public servers, and both ends
 //! keep the connection alive every 25 s: once as async programs, and once as bare engines with the null cipher. Seconds
 //! are of CPU time where the system tells.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures the world from outside")]
 
-use std::time::Instant as Clock;
+#[path = "../src/bin/crust-sim/stopwatch.rs"]
+mod stopwatch;
 
 use crust_proto::{Config, Duration, Event};
 use crust_sim::bare::Bare;
 use crust_sim::{HostId, Internet, Kind, LinkConfig, Sim, SiteConfig, World};
+
+use crate::stopwatch::Stopwatch;
 
 const PAIRS: usize = 50;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -48,9 +50,9 @@ fn programs() {
             let to = client.connect(server.contact()).await.expect("a connection");
             kept.push((client, server, to));
         }
-        let (began, before) = (Began::now(), figures(&sim.world()));
+        let (began, before) = (Stopwatch::start(), figures(&sim.world()));
         sim.sleep(DAY).await;
-        began.tell("async programs", before, figures(&sim.world()));
+        tell("async programs", began, before, figures(&sim.world()));
         assert!(kept.iter().all(|(.., connection)| connection.close_reason().is_none()), "all live");
     });
 }
@@ -75,9 +77,9 @@ fn bare_engines() {
         open += usize::from(matches!(event, Event::Connected { .. }));
     }
     assert_eq!(open, 2 * PAIRS);
-    let (began, before) = (Began::now(), figures(bare.world()));
+    let (began, before) = (Stopwatch::start(), figures(bare.world()));
     bare.run_for(DAY);
-    began.tell("bare engines", before, figures(bare.world()));
+    tell("bare engines", began, before, figures(bare.world()));
     assert!(bare.poll_event().is_none(), "all live");
 }
 
@@ -86,27 +88,8 @@ fn figures(world: &World) -> (u64, u64) {
     (world.events_so_far(), world.datagrams_so_far())
 }
 
-/// When a measurement began.
-struct Began(Clock, Option<u64>);
-
-impl Began {
-    fn now() -> Self {
-        Self(Clock::now(), cpu_nanos())
-    }
-
-    fn tell(&self, who: &str, before: (u64, u64), after: (u64, u64)) {
-        let seconds = match (self.1, cpu_nanos()) {
-            (Some(began), Some(now)) => (now - began) as f64 / 1e9,
-            _ => self.0.elapsed().as_secs_f64(),
-        };
-        let (events, datagrams) = (after.0 - before.0, after.1 - before.1);
-        println!(
-            "{who}: {PAIRS} idle pairs for a day: {seconds:.2} s, {datagrams} datagrams, {events} events"
-        );
-    }
-}
-
-/// Nanoseconds that this thread has had a processor for, where the system (Linux) tells.
-fn cpu_nanos() -> Option<u64> {
-    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
+fn tell(who: &str, watch: Stopwatch, before: (u64, u64), after: (u64, u64)) {
+    let seconds = watch.cpu().unwrap_or_else(|| watch.wall()).as_secs_f64();
+    let (events, datagrams) = (after.0 - before.0, after.1 - before.1);
+    println!("{who}: {PAIRS} idle pairs for a day: {seconds:.2} s, {datagrams} datagrams, {events} events");
 }

@@ -274,6 +274,27 @@ fn a_sweep_tells_of_each_seed_and_then_of_all() {
 }
 
 #[test]
+fn a_sweep_tells_on_request_what_one_core_moves() {
+    let place = Place::new();
+    let said = place.run("sweep --seeds 3..4 --speed=2 --json");
+    let total = said.last();
+    let benchmark = total["benchmark"].as_object().unwrap();
+    let best = if cfg!(feature = "aws-lc-rs") { "aws-lc-rs" } else { "pure" };
+    for name in ["wire", "null", best] {
+        assert!(benchmark[name].as_u64().unwrap() > 0, "{total}");
+    }
+    assert_eq!(benchmark.len(), 3);
+    assert!(place.run("sweep --seeds 3..4 --json").last().get("benchmark").is_none());
+    // What one machine could do is nothing of the sweep's.
+    place.write("shard", &said.stdout);
+    assert!(place.run("merge shard --json").last().get("benchmark").is_none());
+    let people = place.run("sweep --seeds 3..4 --speed=1").stdout;
+    for words in ["datagrams a second in swarms", "one core through two NATs", " null"] {
+        assert!(people.contains(words), "{people}");
+    }
+}
+
+#[test]
 fn two_processes_give_the_same_hashes() {
     let place = Place::new();
     for line in ["replay 2 --json", "population --seeds 0..10 --each --json", "matrix --json"] {

@@ -22,7 +22,7 @@ fn every_example_of_the_help_is_a_command_line() {
             count += 1;
         }
     }
-    assert_eq!(count, 22);
+    assert_eq!(count, 23);
 }
 
 #[test]

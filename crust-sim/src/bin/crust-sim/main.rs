@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod benchmark;
 mod failure;
 mod figures;
 mod matrix;

@@ -17,9 +17,9 @@ use crate::failure::{Failure, Kind};
 use crate::figures::hex;
 use crate::output::Output;
 use crate::range::{Seeds, Shard};
-use crate::stopwatch::Effort;
 use crate::sweep::{self, SeedLine, Summary};
 use crate::tally::Tally;
+use crate::work::Effort;
 
 /// The longest line that is read; a failure's text may be long.
 const LONGEST: u64 = 1 << 20;
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &MergeArgs, out: &Output) -> Result<Verdict, Failure> {
             break;
         }
     }
-    Ok(sweep::finish(&whole.tally, whole.effort, whole.range, Shard { of: 1, nth: 1 }, out))
+    Ok(sweep::finish(&whole.tally, whole.effort, whole.range, Shard { of: 1, nth: 1 }, None, out))
 }
 
 /// All parts as one.

@@ -22,6 +22,7 @@ fn printed(range: &str, shard: &str) -> String {
         cpu_seconds: Some(1.0),
         range: range.to_owned(),
         shard: shard.to_owned(),
+        benchmark: None,
     };
     text + &serde_json::to_string(&summary).unwrap() + "\n"
 }

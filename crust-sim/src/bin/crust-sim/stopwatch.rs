@@ -3,32 +3,32 @@
 
 use std::time::{Duration, Instant};
 
-/// What work cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Effort {
-    /// On the wall clock.
-    pub(crate) wall: Duration,
-    /// Of all threads, where the system tells.
-    pub(crate) cpu: Option<Duration>,
-}
-
 /// Measures the time since it was started.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopwatch(Instant);
+pub(crate) struct Stopwatch {
+    wall: Instant,
+    cpu: Option<Duration>,
+}
 
 impl Stopwatch {
     pub(crate) fn start() -> Self {
-        Self(Instant::now())
+        Self { wall: Instant::now(), cpu: thread_cpu() }
     }
 
-    pub(crate) fn elapsed(self) -> Duration {
-        self.0.elapsed()
+    /// On the wall clock.
+    pub(crate) fn wall(self) -> Duration {
+        self.wall.elapsed()
+    }
+
+    /// For how long this thread, which must have started it, has had a processor, where the system tells.
+    pub(crate) fn cpu(self) -> Option<Duration> {
+        Some(thread_cpu()?.saturating_sub(self.cpu?))
     }
 }
 
 /// How long this thread has run on a processor so far: Linux tells it in nanoseconds (its Documentation,
 /// scheduler/sched-stats).
-pub(crate) fn thread_cpu() -> Option<Duration> {
+fn thread_cpu() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }

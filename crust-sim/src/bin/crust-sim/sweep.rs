@@ -1,5 +1,11 @@
 //! `crust-sim sweep`: a swarm for each seed of a range, or of a shard of it.
+//!
+//! It tells two kinds of speed. Datagrams of the swarms a second, by the wall and by the time that processors spent:
+//! that is how fast *sweeps* go, with small worlds that are built and taken down, programs, encryption, and checks after
+//! every step. With `--speed` also what one core of this machine moves when nothing but that is asked of it: the
+//! [`benchmark`].
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crust_proto::Duration;
@@ -11,10 +17,10 @@ use crate::failure::Failure;
 use crate::figures::{grouped, hex, per_second, seconds};
 use crate::output::Output;
 use crate::range::{Seeds, Shard};
-use crate::stopwatch::Effort;
 use crate::table::{self, style};
 use crate::tally::Tally;
-use crate::{Verdict, work};
+use crate::work::Effort;
+use crate::{Verdict, benchmark, work};
 
 /// One line of `--json`: one seed. `merge` reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +43,7 @@ pub(crate) struct Summary {
     /// The hash over every seed and its hash.
     pub(crate) hash: String,
     pub(crate) datagrams: u64,
-    /// By the wall clock,
+    /// Of the swarms, by the wall clock,
     pub(crate) datagrams_per_second: u64,
     /// and by the time that processors spent, where the system tells it.
     pub(crate) datagrams_per_cpu_second: Option<u64>,
@@ -47,7 +53,13 @@ pub(crate) struct Summary {
     pub(crate) range: String,
     /// Which share of it, `I/N`.
     pub(crate) shard: String,
+    /// With `--speed`: datagrams that one core moves a second, by each of the benchmark's names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) benchmark: Option<BTreeMap<String, u64>>,
 }
+
+/// How often each of the benchmark's figures is taken; the median is told.
+const RUNS: u64 = 3;
 
 /// Runs the sweep.
 pub(crate) fn run(args: &SweepArgs, out: &Output) -> Result<Verdict, Failure> {
@@ -66,7 +78,19 @@ pub(crate) fn run(args: &SweepArgs, out: &Output) -> Result<Verdict, Failure> {
         },
     );
     drop(progress);
-    Ok(finish(&tally, effort, args.seeds, args.shard, out))
+    let benchmark = args.speed.map(|thousands| measure(thousands, out));
+    Ok(finish(&tally, effort, args.seeds, args.shard, benchmark, out))
+}
+
+fn measure(thousands: u32, out: &Output) -> BTreeMap<String, u64> {
+    let names = benchmark::names();
+    let progress = out.progress("measuring", names.len() as u64);
+    let figures = names.map(|name| {
+        let runs = benchmark::measure(name, RUNS, u64::from(thousands) * 1000);
+        progress.step();
+        (name.to_owned(), runs[runs.len() / 2].rate())
+    });
+    figures.into()
 }
 
 /// One seed.
@@ -79,7 +103,14 @@ pub(crate) fn tell(line: &SeedLine, out: &Output) {
 }
 
 /// All of them.
-pub(crate) fn finish(tally: &Tally, effort: Effort, range: Seeds, shard: Shard, out: &Output) -> Verdict {
+pub(crate) fn finish(
+    tally: &Tally,
+    effort: Effort,
+    range: Seeds,
+    shard: Shard,
+    benchmark: Option<BTreeMap<String, u64>>,
+    out: &Output,
+) -> Verdict {
     let datagrams = tally.datagrams();
     let rate = |time: Duration| per_second(datagrams, time);
     out.object(&Summary {
@@ -93,6 +124,7 @@ pub(crate) fn finish(tally: &Tally, effort: Effort, range: Seeds, shard: Shard, 
         cpu_seconds: effort.cpu.map(seconds),
         range: range.to_string(),
         shard: shard.to_string(),
+        benchmark: benchmark.clone(),
     });
     let failed = match tally.failed() {
         0 => style::good().apply_to("0".to_owned()),
@@ -102,14 +134,19 @@ pub(crate) fn finish(tally: &Tally, effort: Effort, range: Seeds, shard: Shard, 
     let processors = effort
         .cpu
         .map_or(String::new(), |cpu| format!(", {} a second of processor time", grouped(rate(cpu))));
-    let rows = [
+    let mut rows = vec![
         ("seeds", format!("{range}{share} ({})", grouped(tally.seeds()))),
         ("failed", failed.to_string()),
         ("datagrams", grouped(datagrams)),
-        ("speed", format!("{} datagrams a second{processors}", grouped(rate(effort.wall)))),
+        ("speed", format!("{} datagrams a second in swarms{processors}", grouped(rate(effort.wall)))),
         ("time", format!("{} s", seconds(effort.wall))),
         ("hash", hex(&tally.hash())),
     ];
+    if let Some(benchmark) = benchmark {
+        let each = benchmark.iter().map(|(name, rate)| format!("{} {name}", grouped(*rate)));
+        let each = each.collect::<Vec<_>>().join(", ");
+        rows.push(("benchmark", format!("datagrams a second of one core through two NATs: {each}")));
+    }
     table::figures(&rows).iter().for_each(|line| out.line(line));
     if tally.failed() > 0 { Verdict::Broken } else { Verdict::Held }
 }

@@ -7,10 +7,19 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::stopwatch::{Effort, Stopwatch, thread_cpu};
+use crate::stopwatch::Stopwatch;
 
 /// How many results of each thread may wait for those of slower ones.
 const AHEAD: usize = 64;
+
+/// What work cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Effort {
+    /// On the wall clock.
+    pub(crate) wall: Duration,
+    /// Of all threads, where the system tells.
+    pub(crate) cpu: Option<Duration>,
+}
 
 /// Does the work for every item on so many threads and hands the results out in the order of the items, until
 /// `each` has had enough.
@@ -28,17 +37,16 @@ pub(crate) fn run<I: fmt::Debug, T: Send>(
         result
     };
     let cpu = if jobs <= 1 {
-        let before = thread_cpu();
         for item in items {
             if each(work(&item)).is_break() {
                 break;
             }
         }
-        since(before)
+        watch.cpu()
     } else {
         at_once(&items, usize::from(jobs), &work, each)
     };
-    Effort { wall: watch.elapsed(), cpu }
+    Effort { wall: watch.wall(), cpu }
 }
 
 /// Each thread takes every nth item, and its results come out of a channel of its own: so the order is that of the
@@ -55,14 +63,14 @@ fn at_once<I, T: Send>(
                 let (sender, receiver): (SyncSender<T>, _) = sync_channel(AHEAD);
                 let mine = items.clone().skip(nth).step_by(jobs);
                 let body = move || {
-                    let before = thread_cpu();
+                    let watch = Stopwatch::start();
                     for item in mine {
                         // Nobody listens: it is over.
                         if sender.send(work(&item)).is_err() {
                             break;
                         }
                     }
-                    since(before)
+                    watch.cpu()
                 };
                 (receiver, scope.spawn(body))
             })
@@ -80,10 +88,6 @@ fn at_once<I, T: Send>(
         });
         spent.sum()
     })
-}
-
-fn since(before: Option<Duration>) -> Option<Duration> {
-    Some(thread_cpu()?.saturating_sub(before?))
 }
 
 /// Says what it was when the work panics.
