@@ -41,7 +41,8 @@
 //!
 //! # In CI
 //!
-//! A crate takes the simulator from the repository, for its tests alone:
+//! A crate takes the simulator from the repository, for its tests alone, and all of crust from the same place, or else
+//! their types are not the same:
 //!
 //! ```toml
 //! [dev-dependencies]
