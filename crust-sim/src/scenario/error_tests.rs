@@ -336,7 +336,6 @@ const WRONG: &[(&str, &str, &str)] = &[
         "do = \"reboot\"\nsite = \"home\"\naddress = ¦\"old\"",
         "\"old\" is no address (expected one of same, new)",
     ),
-    (PARTITION, "do = \"block-udp\"\nsite = ¦\"office\"", "this site has no gate that could block anything"),
     (
         CLOCK,
         "do = \"move\"\nhost = ¦\"server\"\nto = \"home\"",
@@ -430,6 +429,19 @@ fn a_wrong_file_is_refused_with_its_place_and_what_was_expected() {
         let Place { line, column } = Place::of(&marked, marked.find('¦').expect(wrong));
         let error = Scenario::parse(&marked.replace('¦', "")).expect_err(wrong);
         assert_eq!(error, ScenarioError { line, column, message: (*message).to_owned() }, "{wrong}");
+    }
+}
+
+#[test]
+fn a_site_that_has_neither_a_gate_nor_ipv6_cannot_block_udp() {
+    let block = |site: &str| {
+        let text = format!("name = \"x\"\n[site.s]\n{site}\n[[step]]\ndo = \"block-udp\"\nsite = \"s\"\n");
+        Scenario::parse(&text).map(drop).map_err(|error| error.to_string())
+    };
+    let refused = block("").unwrap_err();
+    assert!(refused.ends_with("this site has no gate that could block anything"), "{refused}");
+    for site in ["gates = \"full-cone\"", "ipv6 = \"firewall\""] {
+        assert_eq!(block(site), Ok(()));
     }
 }
 
