@@ -37,7 +37,7 @@ use self::setting::Setting;
 use crate::caught::caught;
 use crate::checks::Checks;
 use crate::record::Recorder;
-use crate::{Power, Rng, Sim};
+use crate::{Power, Rng, Sim, World};
 
 /// Within so much time after the last fault everything must be well: the longest idle timeout, and then several
 /// attempts to connect.
@@ -74,10 +74,19 @@ pub struct SwarmReport {
 
 /// Runs the swarm of a seed. A panic inside is a failure like any other.
 pub fn run(seed: u64, recorder: Option<&Recorder>) -> SwarmReport {
+    run_in(seed, recorder, |_, _| {})
+}
+
+/// The same in a world, or from a setting, that was changed before it begins.
+fn run_in(
+    seed: u64,
+    recorder: Option<&Recorder>,
+    change: impl FnOnce(&mut World, &mut Setting),
+) -> SwarmReport {
     let sim = Sim::new(seed);
     let mut report = SwarmReport { seed, ..SwarmReport::default() };
     let result = caught(|| {
-        let mut swarm = Swarm::new(&sim, recorder);
+        let mut swarm = Swarm::new(&sim, recorder, change);
         report.setting.clone_from(&swarm.setting.lines);
         let failure = sim.run(swarm.play()).err();
         (failure, swarm.struck.len() as u64, swarm.checks.steps())
@@ -117,12 +126,17 @@ struct Swarm<'a> {
 }
 
 impl<'a> Swarm<'a> {
-    fn new(sim: &'a Sim, recorder: Option<&'a Recorder>) -> Self {
+    fn new(
+        sim: &'a Sim,
+        recorder: Option<&'a Recorder>,
+        change: impl FnOnce(&mut World, &mut Setting),
+    ) -> Self {
         if let Some(recorder) = recorder {
             recorder.watch(sim);
         }
         let checks = Checks::on(sim);
-        let setting = Setting::draw(&mut sim.world());
+        let mut setting = Setting::draw(&mut sim.world());
+        change(&mut sim.world(), &mut setting);
         let rng = sim.world().rng("swarm", 0);
         let hosts: Vec<_> = setting.places.iter().map(|place| (place.host, place.name.clone())).collect();
         if let Some(recorder) = recorder {

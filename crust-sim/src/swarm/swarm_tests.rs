@@ -105,7 +105,7 @@ fn a_connection_made_long_enough_after_the_faults_must_last() {
 
 /// A world of that seed in which nothing has happened yet.
 fn swarm(sim: &Sim) -> Swarm<'_> {
-    Swarm::new(sim, None)
+    Swarm::new(sim, None, |_, _| {})
 }
 
 /// The first seed whose pairs are such.
@@ -159,11 +159,16 @@ fn what_nodes_hold_while_they_have_a_connection_is_seen_and_gone_when_all_is_clo
 }
 
 /// Plays a swarm's whole life with something planted in its world.
-fn planted(seed: u64, plant: impl FnOnce(&mut World, &Setting)) -> String {
-    let sim = Sim::new(seed);
-    let mut swarm = swarm(&sim);
-    plant(&mut sim.world(), &swarm.setting);
-    sim.run(swarm.play()).expect_err("it is found out")
+fn planted(seed: u64, plant: impl FnOnce(&mut World, &mut Setting)) -> String {
+    run_in(seed, None, plant).failure.expect("it is found out")
+}
+
+#[test]
+fn who_meets_though_it_was_called_hopeless_is_found_out() {
+    let found = planted(seed_with(|pair| pair.possible), |_, setting| {
+        setting.pairs.iter_mut().for_each(|pair| pair.possible = false);
+    });
+    assert!(found.contains("which is hopeless"), "{found}");
 }
 
 #[test]
@@ -213,6 +218,7 @@ fn every_kind_of_fault_happens() {
 
 #[test]
 fn what_a_fault_has_done_is_undone() {
+    let mut felt = BTreeSet::new();
     for seed in 0..20 {
         let sim = Sim::new(seed);
         let swarm = swarm(&sim);
@@ -220,6 +226,16 @@ fn what_a_fault_has_done_is_undone() {
         let (mut world, mut rng) = (sim.world(), Rng::new(seed));
         for fault in Fault::ALL {
             let Some((effect, words)) = strike(fault, setting, &mut world, &mut rng) else { continue };
+            let changed = match effect {
+                Effect::Wire(wire) | Effect::Outage(wire) => {
+                    *world.link_mut(wires[wire].interface) != wires[wire].healthy
+                }
+                Effect::Interface(place) => !world.is_interface_up(places[place].interface),
+                Effect::Asleep(place) | Effect::Down(place) => world.power(places[place].host) != Power::Up,
+                Effect::Router(router) => world.power(routers[router].host) != Power::Up,
+                Effect::Clock(_) | Effect::Lan(_) | Effect::Done => false,
+            };
+            felt.extend(changed.then_some(fault));
             world.run_for(Duration::from_secs(1));
             undo(effect, setting, &mut world);
             for wire in wires {
@@ -236,4 +252,11 @@ fn what_a_fault_has_done_is_undone() {
             }
         }
     }
+    use Fault::{Bursts, Corrupt, Crash, Duplicate, Interface, Jitter, Loss, Mtu, Outage, Rate, Reorder};
+    let felt_once = [
+        [Loss, Bursts, Jitter, Reorder, Duplicate, Corrupt].as_slice(),
+        &[Mtu, Rate, Outage, Interface, Crash, Fault::RouterCrash, Fault::Suspend],
+    ];
+    let never: Vec<_> = felt_once.concat().into_iter().filter(|fault| !felt.contains(fault)).collect();
+    assert!(never.is_empty(), "nothing came of {never:?}");
 }

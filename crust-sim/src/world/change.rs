@@ -24,6 +24,11 @@ impl World {
         }
     }
 
+    /// Whether an interface is up, as its host sees it: an [outage](Self::set_outage) takes none down.
+    pub fn is_interface_up(&self, interface: InterfaceId) -> bool {
+        self.interface(interface).up
+    }
+
     /// Both directions of an interface's link: an outage that no host is told of, or its end. On a LAN it is that
     /// interface's alone.
     pub fn set_outage(&mut self, interface: InterfaceId, out: bool) {
